@@ -1,0 +1,1 @@
+"""Hydra configuration: YAML groups beside the typed dataclasses of :mod:`conf.schema`."""

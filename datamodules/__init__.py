@@ -1,0 +1,1 @@
+"""Lightning data modules: digits, CIFAR. Knows nothing of networks, pruning or searching."""

@@ -1,1 +1,40 @@
 """Lightning data modules: digits, CIFAR. Knows nothing of networks, pruning or searching."""
+
+import difflib
+import pkgutil
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+from typing import Any
+from typing import Final
+
+from datamodules.errors import DataError
+
+if TYPE_CHECKING:
+    from datamodules.base import BaseDataModule
+
+DATAMODULES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "cifar10": "datamodules.cifar:CIFAR10DataModule",
+        "digits": "datamodules.digits:DigitsDataModule",
+    }
+)
+__all__ = ["DATAMODULES", "DataError", "build_datamodule"]
+
+
+def build_datamodule(name: str, **options: Any) -> "BaseDataModule":
+    """Build the data module that ``conf/data`` calls ``name``.
+
+    Args:
+        name: A key of :data:`DATAMODULES`.
+        options: Keyword arguments of that class; ``seed`` is always needed.
+
+    Raises:
+        DataError: If no data module has that name, or an option is out of its range.
+    """
+    if name in DATAMODULES:
+        module: BaseDataModule = pkgutil.resolve_name(DATAMODULES[name])(**options)  # imported only now
+        return module
+    near = difflib.get_close_matches(name, DATAMODULES, n=1)
+    hint = f"Did you mean {near[0]!r}?" if near else f"Known names: {', '.join(sorted(DATAMODULES))}."
+    raise DataError(f"No data set is called {name!r}. {hint}")

@@ -1,0 +1,257 @@
+"""Typed configuration: every key of ``conf/*.yaml``, what it means, and which values it may take."""
+
+from dataclasses import dataclass
+from dataclasses import field
+from typing import Any
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be run: one sentence with what was wrong, what was found and what to do."""
+
+
+@dataclass
+class DataConfig:
+    """Which data, and how it is split. The search sees validation data only; test data is touched once."""
+
+    name: str = "digits"
+    root: str = "data"
+    """Folder that holds (or will hold) downloaded data sets."""
+    batch_size: int = 64
+    eval_batch_size: int = 256
+    validation_fraction: float = 0.2
+    """Share of the training images carved off for validation, by class, with a fixed seed."""
+    train_samples: int | None = None
+    """Size of a seeded, stratified subset of the training images; null: all."""
+    validation_samples: int | None = None
+    test_samples: int | None = None
+    augment: bool = True
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        _within("data.validation_fraction", self.validation_fraction, 0.0, 1.0, open_ends=True)
+        _at_least("data.batch_size", self.batch_size, 1)
+        _at_least("data.eval_batch_size", self.eval_batch_size, 1)
+
+
+@dataclass
+class NetworkConfig:
+    """Which network: a registered family, or a class of one's own."""
+
+    name: str = "vgg_small"
+    time_steps: int = 4
+    """T: how often an image is shown, or how many frames a recording has."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """Arguments of the family (``tau``, ``threshold``, ``decay_input``, ...) or of one's own class."""
+    _target_: str | None = None
+    """Import path of one's own ``torch.nn.Module`` of SpikingJelly layers; replaces ``name``."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        _at_least("network.time_steps", self.time_steps, 1)
+
+
+@dataclass
+class TrainingConfig:
+    """How a network is trained; arguments of ``SpikingClassifier``."""
+
+    epochs: int = 10
+    optimizer: str = "sgd"
+    learning_rate: float = 0.1
+    momentum: float = 0.9
+    weight_decay: float = 5e-5
+    warmup_epochs: int = 1
+    label_smoothing: float = 0.0
+    loss: str = "mean"
+    tet_lambda: float = 0.05
+    tet_phi: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        _at_least("epochs", self.epochs, 1)
+        _one_of("optimizer", self.optimizer, ("sgd", "adamw"))
+        _one_of("loss", self.loss, ("mean", "tet"))
+        _within("label_smoothing", self.label_smoothing, 0.0, 1.0)
+
+
+@dataclass
+class BaselineConfig:
+    """Where the dense network comes from."""
+
+    artifact: str | None = None
+    """Folder of a network saved by ``save_artifact``; null: train one."""
+
+
+@dataclass
+class SynOpsConfig:
+    """What counts in the budget (METHODS 1.1)."""
+
+    first_layer: str = "apart"
+    analog_hidden: str = "add"
+
+    def __post_init__(self) -> None:
+        """Check names."""
+        _one_of("synops.first_layer", self.first_layer, ("apart", "add", "drop"))
+        _one_of("synops.analog_hidden", self.analog_hidden, ("add", "apart"))
+
+
+@dataclass
+class SpaceConfig:
+    """What the search may change."""
+
+    low: float = 0.1
+    """Least keep ratio of a channel group."""
+    criterion: str = "l1"
+    """Which channels of a group go first."""
+    recalibration_batches: int = 8
+    """Training batches that batch-norm statistics are measured on after pruning."""
+    recalibration_batch_size: int = 128
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        _within("space.low", self.low, 0.0, 1.0, open_ends=True)
+
+
+@dataclass
+class EstimatorConfig:
+    """How SynOps after fine-tuning are predicted, and when sampling stops."""
+
+    name: str = "linear"
+    min_samples: int = 8
+    max_samples: int = 24
+    batch: int = 4
+    """Samples are drawn in batches of this size until the margin is tight enough twice in a row."""
+    margin: float = 0.02
+    """Tight enough: the upper margin at the target is at most this share of the baseline's SynOps."""
+    confidence: float = 0.95
+    """Of the one-sided prediction bound."""
+    epochs: int | None = None
+    """Fine-tuning epochs of a sample; null: as many as the final run has."""
+    anchors: int = 3
+    """Full-length samples that measure the bias of shorter ones; used only where ``epochs`` is given."""
+    workers: int = 1
+    """Processes that fine-tune samples, one thread each."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        _at_least("estimator.min_samples", self.min_samples, 3)
+        _at_least("estimator.max_samples", self.max_samples, self.min_samples)
+        _at_least("estimator.batch", self.batch, 1)
+        _at_least("estimator.workers", self.workers, 1)
+        _within("estimator.confidence", self.confidence, 0.5, 1.0, open_ends=True)
+
+
+@dataclass
+class BudgetConfig:
+    """How many SynOps the result may need."""
+
+    target: float = 0.5
+    """Share of the baseline's SynOps."""
+    synops: float | None = None
+    """SynOps per sample, in place of ``target``."""
+    projection: bool = True
+    """Whether a proposal is bent onto the budget before it is measured."""
+    tightenings: int = 3
+    """How often a fine-tuned network that misses the budget is made smaller and tuned again."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        if not 0.0 < self.target <= 1.0:
+            raise ConfigError(
+                f"budget.target is a share of the baseline's SynOps in (0, 1], found {self.target:g}. "
+                "Use 0.5 to halve them, or budget.synops for an absolute number."
+            )
+        if self.synops is not None and self.synops <= 0:
+            raise ConfigError(f"budget.synops must be above 0, found {self.synops:g}. Give SynOps per sample.")
+
+
+@dataclass
+class RewardConfig:
+    """What a trial is worth (``search.reward``)."""
+
+    form: str = "linear"
+    beta: float = 3.0
+    """Accuracy lost per unit of SynOps over the target."""
+
+
+@dataclass
+class StrategyConfig:
+    """Who proposes."""
+
+    name: str = "ddpg"
+    evaluations: int = 100
+    """Distinct networks that are measured."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """Arguments of the strategy."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        _at_least("strategy.evaluations", self.evaluations, 1)
+
+
+@dataclass
+class LoggerConfig:
+    """Who else gets the numbers."""
+
+    name: str = "none"
+    project: str = "lightning-snn"
+    entity: str | None = None
+    group: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check names."""
+        _one_of("logger", self.name, ("none", "wandb"))
+
+
+@dataclass
+class TrainerConfig:
+    """Arguments of Lightning's ``Trainer``."""
+
+    accelerator: str = "auto"
+    devices: int = 1
+    precision: str = "32-true"
+
+
+@dataclass
+class SearchConfig:
+    """One run of ``python -m search``."""
+
+    name: str | None = None
+    """Folder below ``runs``; null: data-network-strategy-target-s<seed>-<hash of the configuration>."""
+    runs: str = "runs"
+    seed: int = 0
+    threads: int = 1
+    """Processor threads of the main process."""
+    data: DataConfig = field(default_factory=DataConfig)
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    finetuning: TrainingConfig = field(default_factory=TrainingConfig)
+    baseline: BaselineConfig = field(default_factory=BaselineConfig)
+    synops: SynOpsConfig = field(default_factory=SynOpsConfig)
+    space: SpaceConfig = field(default_factory=SpaceConfig)
+    estimator: EstimatorConfig = field(default_factory=EstimatorConfig)
+    budget: BudgetConfig = field(default_factory=BudgetConfig)
+    reward: RewardConfig = field(default_factory=RewardConfig)
+    strategy: StrategyConfig = field(default_factory=StrategyConfig)
+    logger: LoggerConfig = field(default_factory=LoggerConfig)
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        _at_least("seed", self.seed, 0)
+        _at_least("threads", self.threads, 1)
+
+
+def _at_least(key: str, value: int, least: int) -> None:
+    if value < least:
+        raise ConfigError(f"{key} must be at least {least}, found {value}.")
+
+
+def _within(key: str, value: float, low: float, high: float, *, open_ends: bool = False) -> None:
+    if not (low < value < high if open_ends else low <= value <= high):
+        ends = "strictly between" if open_ends else "between"
+        raise ConfigError(f"{key} must lie {ends} {low:g} and {high:g}, found {value:g}.")
+
+
+def _one_of(key: str, value: str, names: tuple[str, ...]) -> None:
+    if value not in names:
+        raise ConfigError(f"{key} must be one of {', '.join(names)}, found {value!r}.")

@@ -1,0 +1,180 @@
+"""CIFAR images through torchvision's reader, held in memory as bytes and decoded by batch.
+
+Source: A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images" (2009).
+"""
+
+import contextlib
+import http.client
+import os
+import socket
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision.datasets import CIFAR10
+from torchvision.datasets.utils import calculate_md5
+
+from datamodules._augment import random_crop
+from datamodules._loading import Samples
+from datamodules.base import BaseDataModule
+from datamodules.errors import DataError
+
+DOWNLOAD_TIMEOUT_S = 30.0
+"""Longest silence of the server, in seconds; torchvision itself would wait for ever."""
+
+
+class CIFARDataModule(BaseDataModule):
+    """Images of 32 x 32 pixels in three colours, with the official test split. Subclasses name the source."""
+
+    sample_shape = (3, 32, 32)
+    source: ClassVar[Any]
+    """Data set class of torchvision; it knows the files, their MD5 sums and the address."""
+    mean: ClassVar[tuple[float, float, float]]
+    """Mean of the training pixels, as a fraction of full brightness, by channel."""
+    std: ClassVar[tuple[float, float, float]]
+    """Standard deviation of the same."""
+
+    def __init__(
+        self,
+        *,
+        seed: int,
+        root: str = "data",
+        batch_size: int = 128,
+        eval_batch_size: int = 256,
+        validation_fraction: float = 0.1,
+        train_samples: int | None = None,
+        validation_samples: int | None = None,
+        test_samples: int | None = None,
+        augment: bool = True,
+    ) -> None:
+        """See :class:`~datamodules.base.BaseDataModule`; below ``root`` lies torchvision's own folder."""
+        super().__init__(
+            seed=seed,
+            root=root,
+            batch_size=batch_size,
+            eval_batch_size=eval_batch_size,
+            validation_fraction=validation_fraction,
+            train_samples=train_samples,
+            validation_samples=validation_samples,
+            test_samples=test_samples,
+            augment=augment,
+        )
+        self.folder = self.root / self.source.base_folder
+        mean_C11, std_C11 = (torch.tensor(values).view(3, 1, 1) for values in (self.mean, self.std))
+        self._scale_C11 = 1.0 / (255.0 * std_C11)
+        self._black_C11 = -mean_C11 / std_C11
+
+    def prepare_data(self) -> None:
+        """Download the data set if its folder is missing; a folder that is there is checked, never changed.
+
+        Raises:
+            DataError: If the folder is missing and cannot be downloaded, is unreadable, or lacks a file.
+        """
+        try:
+            present = set(os.listdir(self.folder))
+        except FileNotFoundError:
+            self._download()
+            return
+        except OSError as error:
+            raise self._unusable(self.folder, f"{error.strerror}") from error
+        for file, _ in self._files(train=True) + self._files(train=False):
+            if file not in present:  # the test split too: better now than after a long search
+                raise self._unusable(self.folder / file, "no such file")
+
+    def read_train(self) -> Samples:
+        """Read the training files; the test file need not even exist."""
+        return self._read(train=True)
+
+    def read_test(self) -> Samples:
+        """Read the official test file."""
+        return self._read(train=False)
+
+    def decode(self, inputs: Tensor) -> Tensor:
+        """Map bytes to mean 0 and variance 1, by channel, over the training pixels."""
+        return inputs.float().mul_(self._scale_C11).add_(self._black_C11)
+
+    def augmented(self, x_BCHW: Tensor) -> Tensor:
+        """Pad by four black pixels and crop at random; mirror half of the images."""
+        return random_crop(x_BCHW, self._black_C11.to(x_BCHW.device), padding=4, flip=True)
+
+    def _files(self, *, train: bool) -> list[tuple[str, str]]:
+        """Return name and MD5 sum of every file that a split needs."""
+        files = self.source.train_list if train else self.source.test_list
+        return [(name, md5) for name, md5 in [*files, (self.source.meta["filename"], self.source.meta["md5"])]]
+
+    def _read(self, *, train: bool) -> Samples:
+        # torchvision checks (so reads, and needs) the files of both splits, unless it is told of one only
+        half = type("Half", (self.source,), {"test_list" if train else "train_list": []})
+        try:
+            found = half(self.root, train=train)
+        except (OSError, RuntimeError) as error:
+            raise self._diagnosis(error, train=train) from error
+        pixels_NCHW = np.ascontiguousarray(found.data.transpose(0, 3, 1, 2))
+        return Samples(torch.from_numpy(pixels_NCHW), torch.tensor(found.targets))
+
+    def _diagnosis(self, error: Exception, *, train: bool) -> DataError:
+        """Name the first file that is not as it should be; torchvision only says that one is."""
+        for name, md5 in self._files(train=train):
+            path = self.folder / name
+            try:
+                found = calculate_md5(path)
+            except FileNotFoundError:
+                return self._unusable(path, "no such file")
+            except OSError as reason:
+                return self._unusable(path, f"{reason.strerror}")
+            if found != md5:
+                return self._unusable(path, f"{path.stat().st_size} bytes with MD5 {found} instead of {md5}")
+        return self._unusable(self.folder, f"{error}")
+
+    def _unusable(self, path: Path, found: str) -> DataError:
+        return DataError(
+            f"The {self.name} data cannot be read: found {found} at {path}. "
+            f"Unpack {self.source.url} into {self.root}, or remove {self.folder} to have it downloaded."
+        )
+
+    def _download(self) -> None:
+        """Download beside the final folder, and rename the result once all its sums are right.
+
+        A download that fails leaves nothing; a killed one leaves ``.download-*``, which nothing ever reads.
+        """
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            with (
+                tempfile.TemporaryDirectory(prefix=".download-", dir=self.root) as staging,
+                _socket_timeout(),
+            ):
+                self.source(staging, train=False, download=True)
+                os.rename(Path(staging) / self.source.base_folder, self.folder)
+        except (OSError, RuntimeError, http.client.HTTPException) as error:
+            if self.folder.is_dir():  # another process was faster
+                return
+            raise DataError(
+                f"The {self.name} data are not in {self.folder} and cannot be downloaded: found {error}. "
+                f"Unpack {self.source.url} into {self.root}, or name as root the folder that has it."
+            ) from error
+
+
+class CIFAR10DataModule(CIFARDataModule):
+    """Ten classes, 50,000 training images (validation included) and 10,000 test images."""
+
+    name = "cifar10"
+    num_classes = 10
+    source = CIFAR10
+    mean = (0.4914, 0.4822, 0.4465)
+    std = (0.2470, 0.2435, 0.2616)
+
+
+@contextlib.contextmanager
+def _socket_timeout() -> Iterator[None]:
+    """Limit the silence of every connection opened meanwhile: torchvision takes no timeout."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(DOWNLOAD_TIMEOUT_S)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)

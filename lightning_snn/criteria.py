@@ -1,0 +1,102 @@
+"""Which channels of a group go first: a score for each channel, the lowest are removed first.
+
+The channels of a group are tied over all its producing layers (residual additions); their scores are summed.
+"""
+
+import difflib
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from lightning_snn.errors import SurgeryError
+from lightning_snn.seeds import seed_for
+from lightning_snn.surgery import ChannelPlan
+
+Floats = NDArray[np.float64]
+
+
+class Criterion(Protocol):
+    """Scores the ``width`` channels of one group."""
+
+    def __call__(self, network: nn.Module, plan: ChannelPlan, group: str, seed: int) -> Floats:
+        """Return one score a channel, ``[width]``."""
+        ...
+
+
+def l1(network: nn.Module, plan: ChannelPlan, group: str, seed: int) -> Floats:
+    """Sum of ``|w|`` of the channel's filters (AMC's criterion)."""
+    return _sum_over_producers(network, plan, group, _filter_norms)
+
+
+def bn_gamma(network: nn.Module, plan: ChannelPlan, group: str, seed: int) -> Floats:
+    """Sum of ``|gamma|`` of the channel's batch norms (Network Slimming's criterion).
+
+    Raises:
+        SurgeryError: If the group has no batch norm.
+    """
+    scores = _sum_over_producers(network, plan, group, _norm_scales)
+    if not scores.any():
+        raise SurgeryError(f"Criterion bn_gamma needs a batch norm, found none in group {group!r}. Use l1.")
+    return scores
+
+
+def random(network: nn.Module, plan: ChannelPlan, group: str, seed: int) -> Floats:
+    """Draw a random order: a control."""
+    position = [each.name for each in plan.groups].index(group)
+    width = plan.groups[position].width
+    return np.random.default_rng(seed_for(seed, "criterion", position)).random(width)
+
+
+CRITERIA: Final[Mapping[str, Criterion]] = MappingProxyType({"l1": l1, "bn_gamma": bn_gamma, "random": random})
+
+
+def channel_scores(criterion: str, network: nn.Module, plan: ChannelPlan, seed: int) -> dict[str, Floats]:
+    """Score all channels of all groups.
+
+    Args:
+        criterion: One of :data:`CRITERIA`.
+        network: The dense network that ``plan`` was traced on.
+        plan: Its channel groups.
+        seed: Only ``random`` uses it.
+
+    Returns:
+        Group name -> scores ``[width]``, in network order; the higher, the longer the channel is kept.
+
+    Raises:
+        SurgeryError: If the criterion is unknown or does not fit the network.
+    """
+    if criterion not in CRITERIA:
+        near = difflib.get_close_matches(criterion, CRITERIA, n=1)
+        hint = f"Did you mean {near[0]!r}?" if near else f"Known names: {', '.join(CRITERIA)}."
+        raise SurgeryError(f"No criterion is called {criterion!r}. {hint}")
+    return {group.name: CRITERIA[criterion](network, plan, group.name, seed) for group in plan.groups}
+
+
+def _filter_norms(module: nn.Module) -> Floats | None:
+    if isinstance(module, _BatchNorm) or not isinstance(getattr(module, "weight", None), torch.Tensor):
+        return None
+    weight: torch.Tensor = module.weight  # type: ignore[assignment]
+    return np.asarray(weight.detach().abs().flatten(1).sum(dim=1).double().cpu())
+
+
+def _norm_scales(module: nn.Module) -> Floats | None:
+    if not isinstance(module, _BatchNorm) or module.weight is None:
+        return None
+    return np.asarray(module.weight.detach().abs().double().cpu())
+
+
+def _sum_over_producers(network: nn.Module, plan: ChannelPlan, group: str, score: object) -> Floats:
+    width = next(each.width for each in plan.groups if each.name == group)
+    total = np.zeros(width)
+    for use in plan.positions(group):
+        values = score(network.get_submodule(use.layer)) if use.side == "out" else None  # type: ignore[operator]
+        if values is not None:
+            total += values[use.positions_CP].sum(axis=1)
+    return total

@@ -1,0 +1,99 @@
+"""Train a network with Lightning, quietly, in a way that a kill cannot change the outcome of."""
+
+import logging
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.loggers import Logger
+from spikingjelly.activation_based import functional
+from torch import nn
+
+from lightning_snn.classifier import SpikingClassifier
+
+
+def fit(
+    network: nn.Module,
+    datamodule: pl.LightningDataModule,
+    *,
+    epochs: int,
+    seed: int,
+    num_classes: int,
+    time_steps: int,
+    recipe: dict[str, Any],
+    trainer: dict[str, Any] | None = None,
+    checkpoints: Path | None = None,
+    callbacks: Sequence[Callback] = (),
+    logger: Logger | None = None,
+    validate: bool = False,
+) -> None:
+    """Train ``network`` in place for ``epochs`` epochs; its last epoch counts, none is chosen.
+
+    Args:
+        network: Takes ``[T, B, C, H, W]``, returns ``[T, B, K]``.
+        datamodule: Gives the training loader (and the validation loader, if ``validate``).
+        epochs: Length of the training; the learning-rate schedule ends with it.
+        seed: Root of all random streams of the training.
+        num_classes: K.
+        time_steps: T.
+        recipe: Further arguments of :class:`SpikingClassifier`.
+        trainer: Further arguments of Lightning's ``Trainer`` (accelerator, devices, precision, ...).
+        checkpoints: A folder: the last epoch is kept there, and an interrupted training goes on from it.
+        callbacks: Of Lightning.
+        logger: Of Lightning; none by default.
+        validate: Whether to validate after each epoch.
+    """
+    classifier = SpikingClassifier(network, num_classes=num_classes, time_steps=time_steps, seed=seed, **recipe)
+    callbacks = list(callbacks)
+    resume = None
+    if checkpoints is not None:
+        callbacks.append(
+            ModelCheckpoint(
+                dirpath=checkpoints,
+                filename="last",
+                save_top_k=1,
+                every_n_epochs=1,
+                enable_version_counter=False,
+            )
+        )
+        last = checkpoints / "last.ckpt"
+        resume = last if last.exists() else None
+    with quiet_lightning():
+        engine = pl.Trainer(
+            max_epochs=epochs,
+            callbacks=callbacks,
+            logger=logger or False,
+            enable_checkpointing=checkpoints is not None,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            limit_val_batches=1.0 if validate else 0,
+            **(trainer or {}),
+        )
+        engine.fit(classifier, datamodule=datamodule, ckpt_path=resume, weights_only=True)
+    functional.reset_net(network)
+    network.eval()
+
+
+class quiet_lightning(warnings.catch_warnings):  # noqa: N801 - a context manager is named like a function
+    """Silence Lightning's hints about devices, workers and folders while it trains for us."""
+
+    def __enter__(self) -> Any:
+        """Raise the level of Lightning's loggers."""
+        entered = super().__enter__()
+        warnings.simplefilter("ignore")
+        self._loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning.pytorch")]
+        self._levels = [logger.level for logger in self._loggers]
+        for logger in self._loggers:
+            logger.setLevel(logging.ERROR)
+        return entered
+
+    def __exit__(self, *details: Any) -> None:
+        """Put the levels back."""
+        for logger, level in zip(self._loggers, self._levels, strict=True):
+            logger.setLevel(level)
+        super().__exit__(*details)

@@ -1,0 +1,91 @@
+"""Spiking networks by name: one family per file, or any class of the user's own."""
+
+import difflib
+import inspect
+import pkgutil
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+from typing import Final
+
+from torch import nn
+
+from lightning_snn.errors import NetworkError
+
+NETWORKS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "vgg_small": "lightning_snn.networks.vgg:build",
+        "vgg_compact": "lightning_snn.networks.vgg:build",
+        "vgg11": "lightning_snn.networks.vgg:build",
+        "vgg16": "lightning_snn.networks.vgg:build",
+    }
+)
+"""Family name -> import path of its builder, called with the name and the arguments of ``build_network``."""
+
+__all__ = ["NETWORKS", "build_network", "build_own_network"]
+
+
+def build_network(name: str, *, num_classes: int, in_channels: int, **options: Any) -> nn.Module:
+    """Build the network that ``conf/network`` calls ``name``, in step mode ``"m"``.
+
+    The name and arguments are kept on the network as ``architecture``, so that an artifact can name them.
+
+    Args:
+        name: One of :data:`NETWORKS`.
+        num_classes: Outputs of the classifier.
+        in_channels: Channels of the input.
+        options: Further arguments of the family, such as ``image_size`` or ``tau``.
+
+    Raises:
+        NetworkError: If the name or an option is unknown.
+    """
+    if name not in NETWORKS:
+        near = difflib.get_close_matches(name, NETWORKS, n=1)
+        hint = f"Did you mean {near[0]!r}?" if near else f"Known names: {', '.join(sorted(NETWORKS))}."
+        raise NetworkError(f"No network is called {name!r}. {hint}")
+    build = pkgutil.resolve_name(NETWORKS[name])
+    _refuse_unknown_options(name, build, options)
+    network: nn.Module = build(name, num_classes=num_classes, in_channels=in_channels, **options)
+    arguments = {"num_classes": num_classes, "in_channels": in_channels, **options}
+    network.architecture = {"family": name, "arguments": arguments}  # type: ignore[assignment]
+    return network
+
+
+def build_own_network(target: str, *, num_classes: int, in_channels: int, **options: Any) -> nn.Module:
+    """Build a user's network from its import path, ``package.module.Class``.
+
+    ``num_classes`` and ``in_channels`` are passed where the signature names them (or takes any keyword);
+    ``options`` are passed always.
+
+    Raises:
+        NetworkError: If the path cannot be imported or the call does not return a module.
+    """
+    try:
+        build = pkgutil.resolve_name(target)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise NetworkError(
+            f"network._target_ must be an import path such as my_package.MyNet, found {target!r} ({error}). "
+            "Check the spelling, and that the package is installed or in the current folder."
+        ) from error
+    try:
+        parameters = inspect.signature(build).parameters.values()
+        takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
+        given = {"num_classes": num_classes, "in_channels": in_channels}
+        named = {p.name for p in parameters}
+        network = build(**{k: v for k, v in given.items() if takes_any or k in named}, **options)
+    except TypeError as error:
+        raise NetworkError(
+            f"{target} could not be built: {error}. Give its arguments as network.options.NAME=VALUE."
+        ) from error
+    if not isinstance(network, nn.Module):
+        raise NetworkError(f"{target} must return a torch.nn.Module, found {type(network).__name__}.")
+    return network
+
+
+def _refuse_unknown_options(name: str, build: Any, options: Mapping[str, Any]) -> None:
+    known = [p for p in inspect.signature(build).parameters if p not in ("name", "num_classes", "in_channels")]
+    for option in options:
+        if option not in known:
+            near = difflib.get_close_matches(option, known, n=1)
+            hint = f"Did you mean {near[0]!r}?" if near else f"Known options: {', '.join(known)}."
+            raise NetworkError(f"Network {name!r} has no option {option!r}. {hint}")

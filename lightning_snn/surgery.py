@@ -1,0 +1,233 @@
+"""Groups of channels, and networks without some of them: smaller, and equal to the parent with them silenced.
+
+A group holds the channels that must go together: the outputs of one layer, or of all layers around a residual
+addition. They are traced once (:class:`ChannelPlan`) with Torch-Pruning's dependency graph; then a candidate
+is cut in milliseconds, by plain indices.
+
+Axes: T time steps, B batch, C channels, H rows, W columns, K classes, P positions of one channel.
+Not here: which channels deserve to stay (``criteria.py``).
+"""
+
+import difflib
+import operator
+from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from spikingjelly.activation_based import functional
+from torch import Tensor
+from torch import nn
+
+from lightning_snn._channel_edit import cut_copy
+from lightning_snn._channel_edit import silenced_copy
+from lightning_snn._channel_groups import ChannelGroup
+from lightning_snn._channel_groups import ChannelUse
+from lightning_snn._channel_groups import group_channels
+from lightning_snn._channel_ports import Port
+from lightning_snn._channel_ports import port_size
+from lightning_snn._channel_trace import trace
+from lightning_snn.errors import SurgeryError
+from lightning_snn.forward import run_network
+
+__all__ = ["ChannelGroup", "ChannelPlan", "ChannelUse", "channel_groups", "shrink"]
+
+Keep = Mapping[str, Sequence[int]]
+"""Channels that stay, by group name; a group that is not named stays whole."""
+
+TOLERANCE: Final = 1e-6
+"""Largest relative difference between silenced and removed, in float64: above rounding, below any error."""
+
+
+def channel_groups(network: nn.Module, example: Tensor) -> list[ChannelGroup]:
+    """Find which channels can be removed, and which only together, in network order.
+
+    Args:
+        network: SpikingJelly layers in either step mode. Its neurons are reset, nothing else is changed.
+        example: One input, ``[T, B, C, H, W]``.
+
+    Raises:
+        SurgeryError: If a layer or function does not allow it, by name.
+    """
+    return list(ChannelPlan.trace(network, example).groups)
+
+
+def shrink(network: nn.Module, keep: Keep, example: Tensor) -> nn.Module:
+    """Build a smaller network, and run it once on the example (in evaluation mode, from a clean state).
+
+    Its parameters are new: an optimizer of the parent does not train them. Modes and ``requires_grad`` flags
+    are the parent's. For many candidates of one network :meth:`ChannelPlan.shrink` is faster: it traces once.
+
+    Args:
+        network: The parent. Its neurons are reset, nothing else is changed.
+        keep: Channels that stay, by group name; their order stays as well. Other groups stay whole.
+        example: One input, ``[T, B, C, H, W]``.
+
+    Raises:
+        SurgeryError: If ``keep`` does not fit the network, a layer or function does not allow removal, the
+            result is not smaller although channels were removed, or does not run.
+    """
+    small = ChannelPlan.trace(network, example).shrink(network, keep)
+    _run_small(small, example)
+    return small
+
+
+@dataclass(frozen=True)
+class ChannelPlan:
+    """Where every channel of a network lies: all that is needed to cut networks of the same structure."""
+
+    groups: tuple[ChannelGroup, ...]
+    """In network order."""
+    _uses: Mapping[str, tuple[ChannelUse, ...]]
+    _sizes: Mapping[Port, int]
+
+    @classmethod
+    def trace(cls, network: nn.Module, example: Tensor) -> "ChannelPlan":
+        """Find the channels of a network, and prove on the example that they can be removed.
+
+        The proof removes every second channel of every group, in float64 so that rounding moves no spike, and
+        compares with the same channels silenced. Without spikes it proves no more than that shapes fit.
+
+        Args:
+            network: SpikingJelly layers in either step mode. Its neurons are reset, nothing else is changed.
+            example: One input, ``[T, B, C, H, W]``; the first sample is used.
+
+        Raises:
+            SurgeryError: If a layer or function does not allow removal, or the proof fails.
+        """
+        if example.ndim != 5:
+            raise SurgeryError(
+                f"The example must be one input [T, B, C, H, W], found {tuple(example.shape)}. "
+                "Show an image T times (to_time_first does)."
+            )
+        found = trace(network, example[0, :1])
+        uses = group_channels(found)
+        plan = cls(tuple(uses), {group.name: uses[group] for group in uses}, found.sizes)
+        plan._prove(network, example[:, :1])
+        return plan
+
+    def positions(self, group: str) -> tuple[ChannelUse, ...]:
+        """Return where the channels of a group lie in each layer that has them, in network order.
+
+        Raises:
+            SurgeryError: If no group has this name.
+        """
+        if group not in self._uses:
+            near = difflib.get_close_matches(group, self._uses, n=1)
+            hint = f"Did you mean {near[0]!r}?" if near else f"Known groups: {', '.join(self._uses) or 'none'}."
+            raise SurgeryError(f"Channels are kept by group, found no group that is called {group!r}. {hint}")
+        return self._uses[group]
+
+    def shrink(self, network: nn.Module, keep: Keep) -> nn.Module:
+        """Do what :func:`shrink` does, for any network of the traced structure, without running it.
+
+        Raises:
+            SurgeryError: If ``keep`` or the network does not fit, or nothing became smaller.
+        """
+        removed = self._removed(network, keep)
+        stays: dict[Port, NDArray[np.bool_]] = {}
+        for group, channels in removed.items():
+            for use in self._uses[group]:
+                port = Port(use.layer, use.side)
+                flags = stays.setdefault(port, np.ones(self._sizes[port], dtype=np.bool_))
+                flags[use.positions_CP[channels]] = False
+        small = cut_copy(network, self._sizes, {port: np.flatnonzero(flags) for port, flags in stays.items()})
+        before, after = _count_parameters(network), _count_parameters(small)
+        if removed and after >= before:
+            raise SurgeryError(
+                f"Removing channels must leave fewer parameters, found {after} of {before}. "
+                "Report this, with the network: its layers do not hold their weights where they should."
+            )
+        return small
+
+    def mask(self, network: nn.Module, keep: Keep) -> nn.Module:
+        """Copy a network with the other channels silenced: its own shape, and the outputs of :meth:`shrink`.
+
+        Raises:
+            SurgeryError: If ``keep`` or the network does not fit.
+        """
+        removed = self._removed(network, keep)
+        return silenced_copy(network, [(self._uses[group], channels) for group, channels in removed.items()])
+
+    def _removed(self, network: nn.Module, keep: Keep) -> dict[str, NDArray[np.int64]]:
+        """Check the arguments, and return the channels that go, by group; only groups that lose some."""
+        self._check_structure(network)
+        widths = {group.name: group.width for group in self.groups}
+        removed = {}
+        for name, indices in keep.items():
+            self.positions(name)
+            gone = np.setdiff1d(np.arange(widths[name]), _checked(name, indices, widths[name]))
+            if len(gone) > 0:
+                removed[name] = gone
+        return removed
+
+    def _check_structure(self, network: nn.Module) -> None:
+        modules = dict(network.named_modules())
+        for port, size in self._sizes.items():
+            module = modules.get(port.layer)
+            found = port_size(module, port.side) if module is not None and port.side != "neuron" else None
+            if module is None or found not in {None, size}:
+                raise SurgeryError(
+                    f"Layer {port.layer!r} must have {size} channels ({port.side}) as when it was traced, "
+                    f"found {found}. Trace a new ChannelPlan for a network of another structure."
+                )
+
+    def _prove(self, network: nn.Module, example: Tensor) -> None:
+        keep = {group.name: range(0, group.width, 2) for group in self.groups}
+        silenced, small = self.mask(network, keep).double().eval(), self.shrink(network, keep).double().eval()
+        devices = [example.device] if example.is_cuda else []
+        no_cast = torch.autocast(example.device.type, enabled=False)
+        with no_cast, torch.random.fork_rng(devices), torch.no_grad():
+            torch.manual_seed(0)  # both see the same input where an encoder draws it
+            expected_TBK = run_network(silenced, example.double())
+            torch.manual_seed(0)
+            found_TBK = _run_small(small, example.double())
+        limit = TOLERANCE * max(1.0, float(expected_TBK.abs().max()))
+        if not torch.allclose(found_TBK, expected_TBK, rtol=0.0, atol=limit, equal_nan=True):
+            raise SurgeryError(
+                "Removing channels must do what silencing them does, found outputs that are "
+                f"{float((found_TBK - expected_TBK).abs().max()):.2g} apart in {type(network).__name__}. "
+                "Keep what mixes channels (attention, lateral inhibition) out of it."
+            )
+
+
+def _checked(name: str, indices: Sequence[int], width: int) -> list[int]:
+    """Return the indices of one group, or say what is wrong with them."""
+    kept = [operator.index(index) for index in indices]
+    wrong = [index for index in kept if not 0 <= index < width]
+    if not kept:
+        problem = "none"
+    elif wrong:
+        problem = f"index {wrong[0]}"
+    elif len(set(kept)) < len(kept):
+        problem = f"index {next(index for index in kept if kept.count(index) > 1)} twice"
+    else:
+        return kept
+    raise SurgeryError(
+        f"Group {name!r} must keep between one and all of its {width} channels, each once, found {problem}. "
+        f"Give distinct indices from 0 to {width - 1}."
+    )
+
+
+def _run_small(small: nn.Module, example: Tensor) -> Tensor:
+    """Run a smaller network in evaluation mode, without gradients; its modes and clean state are restored."""
+    training = {module: module.training for module in small.modules()}
+    try:
+        with torch.no_grad():
+            return run_network(small.eval(), example)
+    except Exception as error:  # a user's forward can raise anything
+        raise SurgeryError(
+            f"The network does not run without some of its channels, found {type(error).__name__}: {error}. "
+            "Let nothing in it depend on a fixed number of channels, and detach nothing on the way."
+        ) from error
+    finally:
+        functional.reset_net(small)
+        for module, flag in training.items():
+            module.training = flag
+
+
+def _count_parameters(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())

@@ -1,0 +1,95 @@
+"""The dense network: given or trained once, measured on validation data, shared by all runs that start from it."""
+
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pytorch_lightning.callbacks import Callback
+from torch import nn
+
+from lightning_snn.artifact import save_artifact
+from lightning_snn.criteria import channel_scores
+from lightning_snn.inference import Evaluation
+from lightning_snn.seeds import seed_for
+from lightning_snn.surgery import ChannelPlan
+from search.errors import SearchError
+from search.evaluator import Evaluator
+from search.evaluator import keep_order
+from search.files import read_json
+from search.files import write_json
+from search.task import Task
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The dense network with what is known of it."""
+
+    network: nn.Module
+    validation: Evaluation
+    plan: ChannelPlan
+    scores: dict[str, NDArray[np.float64]]
+    """Group name -> score of each channel."""
+    seconds: float
+    """What training took, in the process that finished it."""
+
+    def evaluator(self, task: Task) -> Evaluator:
+        """Return the evaluator of networks pruned from this one."""
+        return Evaluator(task, self.network, self.plan, keep_order(self.scores))
+
+
+def obtain_baseline(task: Task, folder: Path, callbacks: Sequence[Callback]) -> Baseline:
+    """Return the dense network, trained in ``folder`` if it is not there yet.
+
+    A training that was interrupted goes on from its last epoch.
+    """
+    saved = folder / "network"
+    if not saved.exists():
+        started = time.perf_counter()
+        if task.config.baseline.artifact is None:
+            network = task.new_network()
+            task.train_(
+                network,
+                task.config.training,
+                seed=seed_for(task.config.seed, "training"),
+                checkpoints=folder / "training",
+                callbacks=callbacks,
+            )
+        else:
+            network = task.load(Path(task.config.baseline.artifact))
+        save_artifact(saved, network.cpu(), task.example, {"seconds": time.perf_counter() - started})
+        shutil.rmtree(folder / "training", ignore_errors=True)
+    return open_baseline(task, folder)
+
+
+def open_baseline(task: Task, folder: Path) -> Baseline:
+    """Load the dense network from ``folder``, measure it and find its channel groups.
+
+    Raises:
+        SearchError: If its groups are not those it was saved with.
+    """
+    network = task.load(folder / "network")
+    plan = ChannelPlan.trace(network, task.example)
+    if not plan.groups:
+        raise SearchError(
+            f"{type(network).__name__} has no channels to prune besides its classifier's outputs. "
+            "Give a network with two or more weighted layers."
+        )
+    _same_groups(folder / "groups.json", {group.name: group.width for group in plan.groups})
+    scores = channel_scores(task.config.space.criterion, network, plan, task.config.seed)
+    seconds = float(read_json(folder / "network" / "metrics.json")["seconds"])
+    return Baseline(network, task.measure_validation(network), plan, scores, seconds)
+
+
+def _same_groups(file: Path, groups: dict[str, int]) -> None:
+    """Store the groups, or check them: a record made with others would be read wrongly."""
+    if not file.exists():
+        write_json(file, groups)
+    elif list(read_json(file).items()) != list(groups.items()):
+        raise SearchError(
+            f"The channel groups of the network differ from those recorded in {file}. "
+            f"Delete {file.parent} if the network was changed on purpose."
+        )

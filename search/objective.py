@@ -1,0 +1,112 @@
+"""One trial: bend the proposal onto the budget, prune, recalibrate, measure, predict, score."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from optuna.trial import FrozenTrial
+
+from conf.schema import RewardConfig
+from search.budget import Budget
+from search.budget import project
+from search.budget import widths_of
+from search.estimator import Estimator
+from search.estimator import pre_for_upper
+from search.evaluator import Candidate
+from search.evaluator import Evaluator
+from search.reward import target_aware_reward
+from search.space import SearchContext
+from search.study import Outcome
+
+PASSES = 3
+"""A proposal is projected and measured at most this often; the static cost is corrected in between."""
+LEAST_USE = 0.98
+AIM = 0.99
+"""Projection is done when the upper bound lies between ``LEAST_USE`` and 1 of the target; it aims between them."""
+
+
+@dataclass
+class Objective:
+    """Raw keep ratios -> :class:`~search.study.Outcome`. A pure function of them, given the estimator."""
+
+    context: SearchContext
+    evaluator: Evaluator
+    estimator: Estimator
+    budget: Budget
+    reward: RewardConfig
+    projection: bool
+
+    def __call__(self, params: Mapping[str, float]) -> Outcome:
+        """Measure one proposal."""
+        ratios = [params[name] for name in self.context.names]
+        if self.projection:
+            candidate, passes = self._onto_budget(ratios)
+        else:
+            candidate, passes = self.evaluator.evaluate(widths_of(ratios, self.context.full)), 1
+        predicted = self.estimator.predict(candidate.synops)
+        upper = float(predicted.upper)
+        value = target_aware_reward(
+            candidate.accuracy,
+            upper,
+            self.budget.target,
+            form="plain" if self.projection else self.reward.form,
+            beta=self.reward.beta,
+        )
+        return Outcome(
+            value,
+            self.budget.constraint(upper),
+            {
+                "keep": {
+                    name: width / full
+                    for name, width, full in zip(self.context.names, candidate.widths, self.context.full, strict=True)
+                },
+                "widths": dict(zip(self.context.names, candidate.widths, strict=True)),
+                "accuracy": candidate.accuracy,
+                "synops": candidate.synops,
+                "predicted_synops": float(predicted.mean),
+                "lower": float(predicted.lower),
+                "upper": upper,
+                "parameters": candidate.parameters,
+                "passes": passes,
+                "seconds": candidate.seconds,
+            },
+        )
+
+    def _onto_budget(self, ratios: list[float]) -> tuple[Candidate, int]:
+        """Project by static cost, measure, correct the cost by what was measured; at most ``PASSES`` times."""
+        full, low, cost = self.context.full, self.context.low, self.context.cost
+        least = cost(widths_of([low] * len(full), full))
+        aim = pre_for_upper(self.estimator, AIM * self.budget.target, self.budget.baseline)
+        target = self.context.target_cost
+        within: Candidate | None = None
+        for done in range(1, PASSES + 1):
+            widths = project(ratios, full, low=low, cost=cost, target=max(least, target))
+            candidate = self.evaluator.evaluate(widths)
+            use = float(self.estimator.predict(candidate.synops).upper) / self.budget.target
+            if use <= 1.0:
+                within = candidate
+            if LEAST_USE <= use <= 1.0 or candidate.synops <= 0.0:
+                break
+            target *= aim / candidate.synops
+        return within or candidate, done
+
+
+def candidate_of(trial: FrozenTrial, names: list[str]) -> Candidate:
+    """Return the candidate that a recorded trial measured."""
+    seen: Mapping[str, Any] = trial.user_attrs
+    widths = tuple(int(seen["widths"][name]) for name in names)
+    return Candidate(widths, seen["accuracy"], seen["synops"], seen["parameters"], seen["seconds"])
+
+
+def best_trial(trials: list[FrozenTrial]) -> FrozenTrial | None:
+    """Return the feasible trial of the highest value; where none is feasible, the one closest to the budget."""
+    finished = [trial for trial in trials if trial.value is not None]
+    feasible = [trial for trial in finished if is_feasible(trial)]
+    if feasible:
+        return max(feasible, key=lambda trial: (trial.value, -trial.user_attrs["synops"]))
+    return min(finished, key=lambda trial: trial.constraints["synops"], default=None)
+
+
+def is_feasible(trial: FrozenTrial) -> bool:
+    """Tell whether the upper bound of the prediction lies within the budget."""
+    return trial.value is not None and trial.constraints.get("synops", 1.0) <= 0.0

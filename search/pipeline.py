@@ -1,0 +1,199 @@
+"""One search, from a configuration to a smaller network that is measured to meet its budget.
+
+    dense network -> estimator -> search -> fine-tuning -> verification -> artifact and report
+
+Every step leaves files that the next start finds, so that a killed run goes on where it was.
+"""
+
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import torch
+from optuna.trial import FrozenTrial
+from rich.console import Console
+from torch import nn
+
+from conf.schema import SearchConfig
+from lightning_snn.artifact import save_artifact
+from lightning_snn.inference import Evaluation
+from search.baseline import Baseline
+from search.baseline import obtain_baseline
+from search.budget import Budget
+from search.configuration import identity
+from search.configuration import run_name
+from search.configuration import shared_folders
+from search.errors import SearchError
+from search.estimator import Estimator
+from search.evaluator import Evaluator
+from search.files import locked
+from search.files import write_json
+from search.finetune import Finetuned
+from search.finetune import finetune_within_budget
+from search.objective import Objective
+from search.objective import best_trial
+from search.objective import candidate_of
+from search.progress import EpochProgress
+from search.progress import Reporter
+from search.progress import trial_news
+from search.report import RunRecord
+from search.report import write_report
+from search.result import describe_run
+from search.result import result_table
+from search.run_folder import RunFolder
+from search.sampling import Sample
+from search.sampling import Sampling
+from search.space import SearchContext
+from search.space import build_context
+from search.space import refine_target_cost
+from search.strategies import build_strategy
+from search.study import RecordedStudy
+from search.task import Task
+from search.task import check_names
+from search.tracking import Tracker
+from search.tracking import open_tracker
+
+
+def run_search(config: SearchConfig, console: Console | None = None) -> dict[str, Any]:
+    """Carry out one search, go on with an interrupted one, or show the result of a finished one.
+
+    Args:
+        config: Validated settings.
+        console: Where progress and the final table go; standard output by default.
+
+    Returns:
+        What ``result.json`` holds.
+
+    Raises:
+        ConfigError, DataError, NetworkError, SurgeryError, ArtifactError, SearchError: What a user can mend,
+            in one sentence.
+    """
+    console = console or Console()
+    torch.set_num_threads(config.threads)
+    check_names(config)
+    run = RunFolder(Path(config.runs) / run_name(config), identity(config))
+    if not run.is_finished():
+        with Reporter(console) as reporter:
+            _carry_out(config, run, reporter)
+    result = run.result()
+    console.print(result_table(result))
+    console.print(f"{run.path / 'report.html'} shows the whole run; {run.path / 'best'} holds the network.")
+    return result
+
+
+def _carry_out(config: SearchConfig, run: RunFolder, reporter: Reporter) -> None:
+    task = Task(config)
+    baseline = dense_network(task, reporter)
+    budget = Budget.of(baseline.validation.synops.total, fraction=config.budget.target, synops=config.budget.synops)
+    context = build_context(baseline, budget, low=config.space.low, evaluations=config.strategy.evaluations)
+    evaluator = baseline.evaluator(task)
+    with run.open(), closing(open_tracker(config, run.path)) as tracker:
+        samples, estimator = estimate_drift(evaluator, context, budget, reporter, tracker)
+        context = refine_target_cost(context, samples, estimator, budget)
+        objective = Objective(context, evaluator, estimator, budget, config.reward, projection=config.budget.projection)
+        study = search(objective, run, reporter, tracker)
+        tuned = finetune(best_trial(study.trials), evaluator, context, budget, run, reporter)
+        tests = verify(task, [baseline.network, tuned.network], reporter)
+        result = describe_run(task, baseline, tuned, tests, study, samples, estimator, budget, reporter.seconds)
+        save_artifact(run.path / "best", tuned.network.cpu(), task.example, result["result"])
+        record = RunRecord(
+            result=result,
+            trials=study.trials,
+            samples=samples,
+            estimator=estimator,
+            budget=budget,
+            full=dict(zip(context.names, context.full, strict=True)),
+        )
+        write_report(run.path / "report.html", record)
+        tracker.finish(record)
+        write_json(run.result_file, result)
+
+
+def dense_network(task: Task, reporter: Reporter) -> Baseline:
+    """Train the dense network, or load it where it was given or another run trained it."""
+    folder, _ = shared_folders(task.config)
+    with locked(folder, wait=True), reporter.phase("baseline", task.config.training.epochs) as phase:
+        baseline = obtain_baseline(task, folder, [EpochProgress(phase)])
+        phase.news = (
+            f"validation accuracy {baseline.validation.accuracy:.2%}, {baseline.validation.synops.total:,.0f} SynOps"
+        )
+    return baseline
+
+
+def estimate_drift(
+    evaluator: Evaluator, context: SearchContext, budget: Budget, reporter: Reporter, tracker: Tracker
+) -> tuple[list[Sample], Estimator]:
+    """Fine-tune a few pruned networks, and fit what fine-tuning does to their SynOps."""
+    dense, folder = shared_folders(evaluator.task.config)
+    config = evaluator.task.config.estimator
+    with locked(folder, wait=True), reporter.phase("estimator", config.max_samples) as phase:
+        sampling = Sampling(evaluator, context, budget, dense, folder)
+        samples, estimator = sampling.until_tight(
+            lambda sample: phase.advance(f"{sample.pre / budget.baseline:.1%} -> {sample.post / budget.baseline:.1%}")
+        )
+        phase.news = f"SynOps after = {estimator.slope:.3f} x before {estimator.intercept:+,.0f}"
+    for sample in samples:
+        tracker.sample(sample)
+    return samples, estimator
+
+
+def search(objective: Objective, run: RunFolder, reporter: Reporter, tracker: Tracker) -> RecordedStudy:
+    """Let the strategy propose until its evaluations are spent; every finished trial is on disk."""
+    config = objective.evaluator.task.config
+    strategy = config.strategy
+    sampler = build_strategy(strategy.name, seed=config.seed, context=objective.context, **strategy.options)
+    study = RecordedStudy(run.path / "study.db", sampler=sampler, space=objective.context.space)
+    for trial in study.trials:
+        if trial.value is not None:
+            objective.evaluator.remember(candidate_of(trial, objective.context.names))
+    with reporter.phase("search", strategy.evaluations) as phase:
+
+        def seen(trial: FrozenTrial) -> None:
+            best = best_trial(study.trials[: trial.number + 1])
+            phase.reach(study.evaluations, trial_news(trial, best))
+            tracker.trial(trial, best)
+
+        study.optimize(objective, strategy.evaluations, seen)
+    return study
+
+
+def finetune(
+    best: FrozenTrial | None,
+    evaluator: Evaluator,
+    context: SearchContext,
+    budget: Budget,
+    run: RunFolder,
+    reporter: Reporter,
+) -> Finetuned:
+    """Fine-tune the best feasible candidate, and tighten it while the measurement misses the budget."""
+    if best is None:
+        raise SearchError(
+            "No trial could be measured: all pruned networks were silent or their accuracy was no number. "
+            "Train the dense network longer, or raise budget.target."
+        )
+    epochs = evaluator.task.config.finetuning.epochs
+    with reporter.phase("fine-tuning", epochs) as phase:
+        tuned = finetune_within_budget(
+            best,
+            evaluator,
+            context,
+            budget,
+            run.path / "finetuning",
+            [EpochProgress(phase)],
+        )
+        phase.news = (
+            f"validation accuracy {tuned.validation.accuracy:.2%}, "
+            f"{tuned.validation.synops.total / budget.target:.1%} of the budget"
+        )
+    return tuned
+
+
+def verify(task: Task, networks: Sequence[nn.Module], reporter: Reporter) -> list[Evaluation]:
+    """Measure networks on the test data, once; nothing is decided after it."""
+    with reporter.phase("verification", len(networks)) as phase:
+        measured = []
+        for network in networks:
+            measured.append(task.measure_test(network))
+            phase.advance(f"test accuracy {measured[-1].accuracy:.2%}, {measured[-1].synops.total:,.0f} SynOps")
+    return measured

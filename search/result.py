@@ -1,0 +1,166 @@
+"""``result.json``, and the table that a person sees at the end."""
+
+import dataclasses
+import statistics
+import time
+from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import Sequence
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+import torch
+from rich.table import Table
+from torch import nn
+
+from lightning_snn.forward import run_network
+from lightning_snn.inference import Evaluation
+from search.baseline import Baseline
+from search.budget import Budget
+from search.estimator import Estimator
+from search.estimator import leave_one_out_errors
+from search.finetune import Finetuned
+from search.sampling import Sample
+from search.study import RecordedStudy
+from search.task import Task
+
+PACKAGES = ("lightning-snn", "torch", "pytorch-lightning", "spikingjelly", "optuna", "torch-pruning", "numpy")
+NEAR = 0.2
+"""Samples count for the reported error when their SynOps lie within this share of the budget."""
+
+
+def describe_run(
+    task: Task,
+    baseline: Baseline,
+    tuned: Finetuned,
+    tests: Sequence[Evaluation],
+    study: RecordedStudy,
+    samples: Sequence[Sample],
+    estimator: Estimator,
+    budget: Budget,
+    seconds: Mapping[str, float],
+) -> dict[str, Any]:
+    """Return what ``result.json`` holds (DESIGN, "Names that others rely on").
+
+    Args:
+        task: Data and settings.
+        baseline: The dense network.
+        tuned: The fine-tuned one.
+        tests: Test measurements of the two, in this order.
+        study: All trials.
+        samples: What the estimator was fitted to.
+        estimator: Fitted.
+        budget: In SynOps on validation data.
+        seconds: Of the phases that this process went through.
+    """
+    config = task.config
+    dense, small = tests
+    target = budget.fraction * dense.synops.total
+    chosen = tuned.trial.user_attrs
+    spent = {
+        "baseline": baseline.seconds,
+        "estimator": sum(sample.seconds for sample in samples),
+        "search": sum(t.user_attrs["seconds"] + t.user_attrs["proposal_seconds"] for t in study.trials),
+        "finetune": seconds["fine-tuning"],
+        "verify": seconds["verification"],
+    }
+    return {
+        "schema": 1,
+        "strategy": config.strategy.name,
+        "seed": config.seed,
+        "data": config.data.name,
+        "network": config.network._target_ or config.network.name,
+        "time_steps": config.network.time_steps,
+        "trials": len(study.trials),
+        "evaluations": study.evaluations,
+        "baseline": describe_network(task, baseline.network, baseline.validation, dense),
+        "result": describe_network(task, tuned.network, tuned.validation, small)
+        | {"widths": dict(zip((group.name for group in baseline.plan.groups), tuned.widths, strict=True))},
+        "budget": {
+            "target_fraction": budget.fraction,
+            "target_synops": target,
+            "met": bool(tuned.met and small.synops.total <= target),
+            "tightened": tuned.tightened,
+        },
+        "estimator": {
+            "samples": len(samples),
+            "slope": estimator.slope,
+            "intercept": estimator.intercept,
+            "holdout_mae_fraction": holdout_error(samples, budget, config.estimator.name),
+            "predicted_synops": chosen["predicted_synops"],
+            "lower": chosen["lower"],
+            "upper": chosen["upper"],
+        },
+        "synops_switches": dataclasses.asdict(config.synops),
+        "versions": {name: metadata.version(name) for name in PACKAGES},
+        "seconds": spent | {"total": sum(spent.values())},
+    }
+
+
+def describe_network(task: Task, network: nn.Module, validation: Evaluation, test: Evaluation) -> dict[str, Any]:
+    """Return what is reported of one network: test figures, and what it weighs and takes."""
+    tensors = [*network.parameters(), *network.buffers()]
+    return {
+        "validation_accuracy": validation.accuracy,
+        "test_accuracy": test.accuracy,
+        "synops": test.synops.total,
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "macs": test.synops.macs,
+        "dense_macs": test.synops.dense,
+        "size_bytes": sum(tensor.numel() * tensor.element_size() for tensor in tensors),
+        "batch_seconds": batch_seconds(task, network),
+    }
+
+
+@torch.no_grad()
+def batch_seconds(task: Task, network: nn.Module, repeats: int = 7) -> float:
+    """Return the median time of one forward pass over T steps, in seconds, on a batch of 64 blank inputs."""
+    x_TBCHW = task.example.expand(-1, 64, *task.example.shape[2:]).to(next(network.parameters()).device)
+    network.eval()
+    seconds = []
+    for _ in range(repeats + 2):  # the first two warm up
+        started = time.perf_counter()
+        run_network(network, x_TBCHW).sum().item()
+        seconds.append(time.perf_counter() - started)
+    return statistics.median(seconds[2:])
+
+
+def holdout_error(samples: Sequence[Sample], budget: Budget, estimator: str) -> float | None:
+    """Return the estimator's mean leave-one-out error near the budget, as a share of the baseline's SynOps.
+
+    None where fewer than four samples were taken or none lies within 20 % of the budget.
+    """
+    if len(samples) < 4:
+        return None
+    post = np.array([sample.post for sample in samples])
+    errors = leave_one_out_errors(estimator, [sample.pre for sample in samples], post)
+    near = np.abs(post / budget.target - 1.0) <= NEAR
+    return float(errors[near].mean() / budget.baseline) if near.any() else None
+
+
+def result_table(result: dict[str, Any]) -> Table:
+    """Return the final table: baseline against result."""
+    before, after, budget = result["baseline"], result["result"], result["budget"]
+    verdict = "met" if budget["met"] else "NOT met: infeasible"
+    table = Table(
+        title=f"{result['data']}, {result['network']}, T={result['time_steps']}, {result['strategy']}, "
+        f"seed {result['seed']}: budget of {budget['target_fraction']:.1%} SynOps {verdict}"
+    )
+    table.add_column("")
+    for name in ("baseline", "result", "result / baseline"):
+        table.add_column(name, justify="right")
+    rows: tuple[tuple[str, str, Callable[[float], str]], ...] = (
+        ("test accuracy", "test_accuracy", lambda value: f"{value:.2%}"),
+        ("validation accuracy", "validation_accuracy", lambda value: f"{value:.2%}"),
+        ("SynOps per sample (test)", "synops", lambda value: f"{value:,.0f}"),
+        ("parameters", "parameters", lambda value: f"{value:,}"),
+        ("MACs per sample (analog layers)", "macs", lambda value: f"{value:,.0f}"),
+        ("dense MACs per sample", "dense_macs", lambda value: f"{value:,.0f}"),
+        ("size, KiB", "size_bytes", lambda value: f"{value / 1024:,.1f}"),
+        ("latency of a batch of 64, ms", "batch_seconds", lambda value: f"{1e3 * value:.2f}"),
+    )
+    for title, key, show in rows:
+        ratio = f"{after[key] - before[key]:+.2%}" if "accuracy" in key else f"{after[key] / before[key]:.1%}"
+        table.add_row(title, show(before[key]), show(after[key]), ratio)
+    return table

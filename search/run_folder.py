@@ -1,0 +1,65 @@
+"""The folder of one run: which settings it belongs to, whether it is finished, who works in it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from search.errors import SearchError
+from search.files import locked
+from search.files import read_json
+from search.files import write_json
+
+
+class RunFolder:
+    """``runs/<name>/``: settings first, ``result.json`` last, everything else in between."""
+
+    def __init__(self, path: Path, settings: dict[str, Any]) -> None:
+        """Look at the folder, without making it.
+
+        Raises:
+            SearchError: If it belongs to a run with other settings.
+        """
+        self.path, self._settings = path, settings
+        if (path / "settings.json").exists():
+            self._refuse_other_settings(read_json(path / "settings.json"))
+
+    @property
+    def result_file(self) -> Path:
+        """Return ``result.json``, written last."""
+        return self.path / "result.json"
+
+    def is_finished(self) -> bool:
+        """Tell whether the run has its result."""
+        return self.result_file.exists()
+
+    def result(self) -> dict[str, Any]:
+        """Return the result of a finished run."""
+        values = read_json(self.result_file)
+        assert isinstance(values, dict)
+        return values
+
+    @contextmanager
+    def open(self) -> Iterator[None]:
+        """Hold the folder for this process; make it, with its settings, where it is missing."""
+        with locked(self.path, wait=False):
+            if not (self.path / "settings.json").exists():
+                write_json(self.path / "settings.json", self._settings)
+            yield
+
+    def _refuse_other_settings(self, recorded: Any) -> None:
+        here, there = dict(_leaves(self._settings)), dict(_leaves(recorded))
+        for key in sorted({*here, *there}):
+            if here.get(key) != there.get(key):
+                raise SearchError(
+                    f"{self.path} holds a run with other settings: {key} is {there.get(key)!r} there and "
+                    f"{here.get(key)!r} here. Choose another --name, or leave it out to get one by itself."
+                )
+
+
+def _leaves(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(values, dict) and values:
+        for key, value in values.items():
+            yield from _leaves(value, f"{prefix}.{key}" if prefix else str(key))
+    else:
+        yield prefix, values

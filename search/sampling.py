@@ -1,0 +1,225 @@
+"""Samples for the estimator: pruned networks that are measured, fine-tuned, and measured again.
+
+Keep ratios come from a scrambled Sobol sequence and are projected to static costs between 0.8 and 1.2 times the
+target (at most 0.95 of dense), so that the fit is tight where predictions are needed. Samples are drawn in
+batches until the upper margin at the target is small enough twice in a row (METHODS 2.3; ours).
+"""
+
+import dataclasses
+import time
+import warnings
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from scipy.stats import qmc
+
+from conf.schema import EstimatorConfig
+from conf.schema import SearchConfig
+from lightning_snn.seeds import seed_for
+from search.budget import Budget
+from search.budget import project
+from search.cost import CostModel
+from search.estimator import Estimator
+from search.estimator import build_estimator
+from search.estimator import pre_for_upper
+from search.evaluator import Evaluator
+from search.files import read_json
+from search.files import write_json
+
+if TYPE_CHECKING:
+    from search.space import SearchContext
+
+Job = tuple[Sequence[int], int]
+LEVELS = (0.8, 1.2)
+HIGHEST_LEVEL = 0.95
+"""Of the dense network's SynOps."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One network before and after fine-tuning, on the same validation samples."""
+
+    index: int
+    widths: list[int]
+    pre: float
+    post: float
+    accuracy_pre: float
+    accuracy_post: float
+    epochs: int
+    seconds: float
+
+
+def draw_widths(
+    count: int, *, seed: int, full: Sequence[int], low: float, cost: CostModel, fraction: float
+) -> list[list[int]]:
+    """Return the widths of the first ``count`` samples; the same for every larger count.
+
+    Args:
+        count: Number of samples.
+        seed: Root seed.
+        full: Channels by group of the dense network.
+        low: Least keep ratio.
+        cost: Static cost of widths.
+        fraction: Target as a share of the dense SynOps.
+    """
+    groups, dense = len(full), cost(full)
+    sobol = qmc.Sobol(groups + 1, scramble=True, rng=seed_for(seed, "sobol"))
+    points = sobol.random_base2((max(count, 2) - 1).bit_length())[:count]
+    least = cost([max(1, round(low * channels)) for channels in full])
+    drawn = []
+    for point in points:
+        level = (LEVELS[0] + (LEVELS[1] - LEVELS[0]) * point[-1]) * fraction
+        target = max(least, min(level, HIGHEST_LEVEL) * dense)
+        ratios = [low + (1.0 - low) * u for u in point[:-1]]
+        drawn.append(project(ratios, full, low=low, cost=cost, target=target))
+    return drawn
+
+
+def take_sample(evaluator: Evaluator, widths: Sequence[int], index: int) -> Sample:
+    """Prune, measure, fine-tune with the final run's recipe (or shorter, if so configured), and measure again."""
+    started = time.perf_counter()
+    task = evaluator.task
+    network = evaluator.prune(widths)
+    before = task.measure_validation(network)
+    epochs = task.config.estimator.epochs or task.config.finetuning.epochs
+    recipe = dataclasses.replace(task.config.finetuning, epochs=epochs)
+    task.train_(network, recipe, seed=seed_for(task.config.seed, "sample", index))
+    after = task.measure_validation(network)
+    return Sample(
+        index,
+        list(widths),
+        before.synops.total,
+        after.synops.total,
+        before.accuracy,
+        after.accuracy,
+        epochs,
+        time.perf_counter() - started,
+    )
+
+
+def margin(estimator: Estimator, budget: Budget) -> float:
+    """Return how far the upper bound lies above the mean where it just meets the target, as a share of the baseline."""
+    at = pre_for_upper(estimator, budget.target, highest=2.0 * budget.baseline)
+    predicted = estimator.predict(at)
+    return float(predicted.upper - predicted.mean) / budget.baseline
+
+
+class Sampling:
+    """Takes samples one by one, each from its file or anew, until the estimator is tight."""
+
+    def __init__(
+        self, evaluator: Evaluator, context: "SearchContext", budget: Budget, dense: Path, folder: Path
+    ) -> None:
+        """Draw the widths of all samples that could be needed.
+
+        Args:
+            evaluator: Prunes and measures.
+            context: Groups and static cost.
+            budget: The target, and the baseline that the margin is a share of.
+            dense: Folder of the dense network, which worker processes load.
+            folder: One JSON file a sample.
+        """
+        self._config = evaluator.task.config.estimator
+        self._evaluator, self._budget, self._dense, self._folder = evaluator, budget, dense, folder
+        self._widths = draw_widths(
+            self._config.max_samples,
+            seed=evaluator.task.config.seed,
+            full=context.full,
+            low=context.low,
+            cost=context.cost,
+            fraction=budget.fraction,
+        )
+
+    def until_tight(self, on_sample: Callable[[Sample], None]) -> tuple[list[Sample], Estimator]:
+        """Take samples in batches until the margin is tight twice in a row, or there are ``max_samples``.
+
+        Returns:
+            The samples by index, and the estimator fitted to them.
+        """
+        config, samples, tight = self._config, list[Sample](), 0
+        while True:
+            wanted = min(len(samples) + config.batch, config.max_samples) if samples else config.min_samples
+            samples += self.take(range(len(samples), wanted), on_sample)
+            estimator = build_estimator(config.name, config.confidence).fit(
+                [sample.pre for sample in samples], [sample.post for sample in samples]
+            )
+            tight = tight + 1 if margin(estimator, self._budget) <= config.margin else 0
+            if tight == 2 or len(samples) >= config.max_samples:
+                return samples, trusted(estimator, samples, config)
+
+    def take(self, indices: range, on_sample: Callable[[Sample], None]) -> list[Sample]:
+        """Return the samples of these indices; ``on_sample`` sees each as soon as it is there."""
+        done: dict[int, Sample] = {}
+        missing = []
+        for index in indices:
+            file = self._folder / f"{index:03d}.json"
+            if file.exists():
+                done[index] = Sample(**read_json(file))
+                on_sample(done[index])
+            else:
+                missing.append((self._widths[index], index))
+        with self._taker(min(self._config.workers, len(missing))) as each:
+            for sample in each(missing):
+                write_json(self._folder / f"{sample.index:03d}.json", dataclasses.asdict(sample))
+                done[sample.index] = sample
+                on_sample(sample)
+        return [done[index] for index in indices]
+
+    @contextmanager
+    def _taker(self, workers: int) -> Iterator[Callable[[Sequence[Job]], Iterator[Sample]]]:
+        if workers <= 1:
+            yield lambda jobs: (take_sample(self._evaluator, *job) for job in jobs)
+            return
+        pool = ProcessPoolExecutor(
+            workers,
+            mp_context=get_context("spawn"),
+            initializer=_start_worker,
+            initargs=(self._evaluator.task.config, self._dense),
+        )
+        try:
+            yield lambda jobs: (
+                each.result() for each in as_completed([pool.submit(_take_in_worker, job) for job in jobs])
+            )
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def trusted(estimator: Estimator, samples: Sequence[Sample], config: EstimatorConfig) -> Estimator:
+    """Return the estimator, or the ratio in its place where the line falls: more SynOps before, fewer after."""
+    if estimator.slope > 0.0:
+        return estimator
+    warnings.warn(
+        f"The fitted line falls (slope {estimator.slope:.2g}), so the ratio of SynOps after to before is used. "
+        "More samples (estimator.max_samples) or a longer fine-tuning may help.",
+        stacklevel=2,
+    )
+    return build_estimator("ratio", config.confidence).fit(
+        [sample.pre for sample in samples], [sample.post for sample in samples]
+    )
+
+
+_evaluator: Evaluator | None = None  # of a worker process
+
+
+def _start_worker(config: SearchConfig, dense: Path) -> None:
+    from search.baseline import open_baseline
+    from search.task import Task
+
+    global _evaluator
+    torch.set_num_threads(1)
+    task = Task(config)
+    _evaluator = open_baseline(task, dense).evaluator(task)
+
+
+def _take_in_worker(job: Job) -> Sample:
+    assert _evaluator is not None
+    return take_sample(_evaluator, *job)

@@ -1,0 +1,125 @@
+"""The search space: one keep ratio a channel group; and what a strategy may know of the network behind it."""
+
+import copy
+from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
+from dataclasses import replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from optuna.distributions import FloatDistribution
+from torch import nn
+
+from lightning_snn.surgery import ChannelGroup
+from search.baseline import Baseline
+from search.budget import Budget
+from search.budget import project
+from search.budget import widths_of
+from search.cost import CostModel
+from search.cost import measure_cost_model
+from search.estimator import Estimator
+from search.estimator import pre_for_upper
+from search.evaluator import keep_order
+from search.features import layer_features
+from search.sampling import Sample
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class SearchContext:
+    """What a strategy may know: the groups in network order, their scores, features and costs, and the budget.
+
+    It serves :class:`search.strategies.ddpg.DDPGSampler` as its state, and rules (uniform, l1) as their input.
+    """
+
+    groups: Sequence[ChannelGroup]
+    low: float
+    scores: Mapping[str, Floats]
+    """Group name -> score of each channel by the criterion, ``[width]``."""
+    cost: CostModel
+    target_cost: float
+    """The budget in the cost model's own units: static SynOps that are expected to just meet it."""
+    layer_features_LF: Floats
+    """Static features of each group, each column scaled to [0, 1] over the groups."""
+    evaluations: int
+    fresh_network: Callable[[], nn.Module]
+    """Returns a copy of the dense network."""
+
+    @property
+    def names(self) -> list[str]:
+        """Return the parameter names, one a group, in network order."""
+        return [group.name for group in self.groups]
+
+    @property
+    def full(self) -> list[int]:
+        """Return the channels of each group of the dense network."""
+        return [group.width for group in self.groups]
+
+    @property
+    def space(self) -> dict[str, FloatDistribution]:
+        """Return the distribution of every parameter, in network order."""
+        return {name: FloatDistribution(self.low, 1.0) for name in self.names}
+
+    @property
+    def state_features_LF(self) -> Floats:
+        """Return the static part of the agent's state (METHODS 2.5)."""
+        return self.layer_features_LF
+
+    @cached_property
+    def dense_cost(self) -> float:
+        """Return the static SynOps of the dense network."""
+        return self.cost(self.full)
+
+    def dynamic_features(self, t: int, actions: Sequence[float]) -> list[float]:
+        """Return what the keep ratios of the first ``t`` groups leave: the changing part of the agent's state.
+
+        Two numbers: the share of the dense SynOps removed so far (all later groups whole), and the least
+        reachable SynOps (all later groups at ``low``) over the target.
+        """
+        later = len(self.groups) - t
+        removed = 1.0 - self.cost(widths_of([*actions[:t], *[1.0] * later], self.full)) / self.dense_cost
+        least = self.cost(widths_of([*actions[:t], *[self.low] * later], self.full)) / self.target_cost
+        return [removed, least]
+
+
+def build_context(baseline: Baseline, budget: Budget, *, low: float, evaluations: int) -> SearchContext:
+    """Describe the dense network to the strategies; the static target is refined once samples are known.
+
+    Raises:
+        SearchError: If even the smallest network needs more than the budget.
+    """
+    order = keep_order(baseline.scores)
+    cost = measure_cost_model(baseline.network, baseline.plan, baseline.validation.synops, order)
+    full = [group.width for group in baseline.plan.groups]
+    project([low] * len(full), full, low=low, cost=cost, target=budget.target)  # refuses what cannot be reached
+    return SearchContext(
+        groups=baseline.plan.groups,
+        low=low,
+        scores=baseline.scores,
+        cost=cost,
+        target_cost=budget.target,
+        layer_features_LF=layer_features(baseline.network, baseline.plan, baseline.validation.synops),
+        evaluations=evaluations,
+        fresh_network=lambda: copy.deepcopy(baseline.network),
+    )
+
+
+def refine_target_cost(
+    context: SearchContext, samples: Sequence[Sample], estimator: Estimator, budget: Budget
+) -> SearchContext:
+    """Return the context with the static cost at which a pruned network is expected to just meet the budget.
+
+    Two steps back from the budget: the estimator says how many SynOps before fine-tuning are allowed, and the
+    samples how measured SynOps before fine-tuning follow static ones (least squares through the origin, with the
+    samples' spread of levels centred on the target).
+    """
+    allowed = pre_for_upper(estimator, budget.target, budget.baseline)
+    if not samples:
+        return replace(context, target_cost=allowed)
+    static = np.array([context.cost(sample.widths) for sample in samples])
+    pre = np.array([sample.pre for sample in samples])
+    return replace(context, target_cost=allowed * float(static @ static) / float(static @ pre))

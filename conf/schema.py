@@ -1,5 +1,7 @@
 """Typed configuration: every key of ``conf/*.yaml``, what it means, and which values it may take."""
 
+import math
+import re
 from dataclasses import dataclass
 from dataclasses import field
 from typing import Any
@@ -24,7 +26,7 @@ class DataConfig:
     """Size of a seeded, stratified subset of the training images; null: all."""
     validation_samples: int | None = None
     test_samples: int | None = None
-    augment: bool = True
+    augment: bool = False
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -68,6 +70,8 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         """Check ranges."""
         _at_least("epochs", self.epochs, 1)
+        _at_least("warmup_epochs", self.warmup_epochs, 0)
+        _above_zero("learning_rate", self.learning_rate)
         _one_of("optimizer", self.optimizer, ("sgd", "adamw"))
         _one_of("loss", self.loss, ("mean", "tet"))
         _within("label_smoothing", self.label_smoothing, 0.0, 1.0)
@@ -109,6 +113,8 @@ class SpaceConfig:
     def __post_init__(self) -> None:
         """Check ranges."""
         _within("space.low", self.low, 0.0, 1.0, open_ends=True)
+        _at_least("space.recalibration_batches", self.recalibration_batches, 0)
+        _at_least("space.recalibration_batch_size", self.recalibration_batch_size, 1)
 
 
 @dataclass
@@ -137,6 +143,9 @@ class EstimatorConfig:
         _at_least("estimator.max_samples", self.max_samples, self.min_samples)
         _at_least("estimator.batch", self.batch, 1)
         _at_least("estimator.workers", self.workers, 1)
+        if self.epochs is not None:
+            _at_least("estimator.epochs", self.epochs, 1)
+        _above_zero("estimator.margin", self.margin)
         _within("estimator.confidence", self.confidence, 0.5, 1.0, open_ends=True)
 
 
@@ -160,8 +169,9 @@ class BudgetConfig:
                 f"budget.target is a share of the baseline's SynOps in (0, 1], found {self.target:g}. "
                 "Use 0.5 to halve them, or budget.synops for an absolute number."
             )
-        if self.synops is not None and self.synops <= 0:
-            raise ConfigError(f"budget.synops must be above 0, found {self.synops:g}. Give SynOps per sample.")
+        if self.synops is not None:
+            _above_zero("budget.synops", self.synops)
+        _at_least("budget.tightenings", self.tightenings, 0)
 
 
 @dataclass
@@ -171,6 +181,10 @@ class RewardConfig:
     form: str = "linear"
     beta: float = 3.0
     """Accuracy lost per unit of SynOps over the target."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        _above_zero("reward.beta", self.beta)
 
 
 @dataclass
@@ -237,6 +251,11 @@ class SearchConfig:
 
     def __post_init__(self) -> None:
         """Check ranges."""
+        if self.name is not None and not re.fullmatch(r"[^\W_][\w.-]*", self.name):
+            raise ConfigError(
+                f"name is that of a folder below runs, found {self.name!r}. "
+                "Use letters, digits, '-', '.' and '_', with a letter or digit first."
+            )
         _at_least("seed", self.seed, 0)
         _at_least("threads", self.threads, 1)
 
@@ -244,6 +263,11 @@ class SearchConfig:
 def _at_least(key: str, value: int, least: int) -> None:
     if value < least:
         raise ConfigError(f"{key} must be at least {least}, found {value}.")
+
+
+def _above_zero(key: str, value: float) -> None:
+    if not 0.0 < value < math.inf:
+        raise ConfigError(f"{key} must be a number above 0, found {value:g}.")
 
 
 def _within(key: str, value: float, low: float, high: float, *, open_ends: bool = False) -> None:

@@ -113,6 +113,6 @@ def _positions(group: str, port: Port, channels: NDArray[np.int64], numbers_C: N
     if counts_C.min() != counts_C.max() or (port.side == "out" and len(here) < len(channels)):
         raise SurgeryError(
             f"Layer {port.layer!r} must have all channels of {group!r} alike, found {counts_C.min()} to "
-            f"{counts_C.max()} positions for one. Do not add to concatenations, or make maps of features."
+            f"{counts_C.max()} positions for one. Do not add to parts of concatenations."
         )
     return here[np.argsort(index[here], kind="stable")].reshape(len(numbers_C), -1).astype(np.int64)

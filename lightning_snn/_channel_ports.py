@@ -41,26 +41,35 @@ class Port(NamedTuple):
     side: Side
 
 
-def check_supported(name: str, module: nn.Module) -> None:
-    """Refuse a layer whose tensors could not be cut along its channels.
+def check_type(name: str, module: nn.Module) -> None:
+    """Refuse a layer that is none of ``SUPPORTED``.
 
     A subclass is refused as well: it may normalise its weights (``WSConv2d``) or keep tensors of its own.
 
     Raises:
-        SurgeryError: If the type is none of ``SUPPORTED``, or the tensors are not the usual ones.
+        SurgeryError: With the layer's name.
     """
     if type(module) not in SUPPORTED:
         raise SurgeryError(
             f"Channels cannot be removed through layer {name!r}, found a {type(module).__name__}. "
             "Use Conv2d, Linear, BatchNorm1d and BatchNorm2d of torch.nn or of spikingjelly's layer module."
         )
+
+
+def check_tensors(network: nn.Module) -> None:
+    """Refuse layers whose weights are made of other tensors, by torch's pruning or weight norm, say.
+
+    Raises:
+        SurgeryError: With the layer's name.
+    """
     known = {"weight", "bias", "running_mean", "running_var", "num_batches_tracked"}
-    own = set(module._parameters) | set(module._buffers)
-    if not own <= known or "weight" not in module._parameters:
-        raise SurgeryError(
-            f"Channels of layer {name!r} cannot be removed, found the tensors {sorted(own)} in it. "
-            "Make reparametrised weights plain parameters first (torch.nn.utils.prune.remove, say)."
-        )
+    for name, module in network.named_modules():
+        own = set(module._parameters) | set(module._buffers)
+        if type(module) in SUPPORTED and not {"weight"} <= own <= known:
+            raise SurgeryError(
+                f"Channels of layer {name!r} cannot be removed, found the tensors {sorted(own)} in it. "
+                "Make its weight a plain parameter first (torch.nn.utils.prune.remove, say)."
+            )
 
 
 def port_size(module: nn.Module, side: Side) -> int:

@@ -1,18 +1,12 @@
 """Which positions of which layers must go together: Torch-Pruning's dependency graph, as plain index pairs.
 
-Torch-Pruning treats a function that it does not know as if it kept channels apart. Here it must be known to
-do so, or it is refused by name.
-
 Axes: B batch (one image), C channels or features, H rows, W columns; in a grouped convolution G blocks, I input
 and O output channels of a block.
 """
 
-import math
-import re
 from dataclasses import dataclass
 from dataclasses import field
 from typing import Any
-from typing import Final
 
 import numpy as np
 import torch
@@ -21,8 +15,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch import nn
 
+from lightning_snn._channel_functions import check_function
+from lightning_snn._channel_functions import correct_reshapes
 from lightning_snn._channel_ports import Port
-from lightning_snn._channel_ports import check_supported
+from lightning_snn._channel_ports import check_tensors
+from lightning_snn._channel_ports import check_type
 from lightning_snn._channel_ports import port_size
 from lightning_snn._channel_ports import port_tensors
 from lightning_snn._single_step_copy import WEIGHTED
@@ -30,17 +27,6 @@ from lightning_snn._single_step_copy import StandIn
 from lightning_snn._single_step_copy import StandInPruner
 from lightning_snn._single_step_copy import single_step_copy
 from lightning_snn.errors import SurgeryError
-
-ELEMENTWISE: Final = {"Add", "Sub", "Rsub", "Mul", "Div", "Neg", "Relu", "Sigmoid", "Clone", "ToCopy"}
-POOLING: Final = {
-    "MaxPool",
-    "AvgPool",
-    "AdaptiveMaxPool",
-    "AdaptiveAvgPool",
-    "UpsampleNearest",
-    "UpsampleBilinear",
-}
-"""Functions that keep channels apart whatever their arguments, by autograd's names (without "2D" and such)."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +56,7 @@ def trace(network: nn.Module, image_BCHW: Tensor) -> Trace:
     Raises:
         SurgeryError: If the copy does not run, or channels meet in a way that cannot be followed.
     """
+    check_tensors(network)
     input_axes: dict[nn.Module, int] = {}
     outputs: list[Tensor] = []
 
@@ -96,10 +83,12 @@ def trace(network: nn.Module, image_BCHW: Tensor) -> Trace:
                 verbose=False,
             )
     except Exception as error:  # a user's forward can raise anything
+        reason = str(error).partition("\n")[0]
         raise SurgeryError(
             f"{type(network).__name__} must run one image in single-step mode to be traced, found "
-            f"{type(error).__name__}: {error}. Use layers with both step modes; check the example's shape."
+            f"{type(error).__name__}: {reason}. Use layers with both step modes, and an example that fits."
         ) from error
+    correct_reshapes(graph)
     _check_layers(network, {graph._module2name[module]: axes for module, axes in input_axes.items()})
     return _Reader(graph, network, list(input_axes), {output.grad_fn for output in outputs}).read()
 
@@ -169,7 +158,7 @@ class _Reader:
                 if positions_C.max() >= size:
                     raise SurgeryError(
                         f"Layer {port.layer!r} cannot follow the {len(channels)} channels of layer {name!r}, "
-                        f"found only {size} positions in it. Give both the same number of channels."
+                        f"found only {size} positions in it. Give both as many, and do not add to concatenations."
                     )
                 self.found.sizes[port] = size
                 self.found.ties.append(Tie(Port(name, "out"), roots_C, port, positions_C))
@@ -194,13 +183,13 @@ class _Reader:
             )
         if module not in self.names:
             if node.inputs:  # else a function of parameters alone: how a linear layer transposes its weight
-                _check_function(root, node.grad_fn)
+                check_function(root, node.grad_fn)
             return []
         name = self.names[module]
         if isinstance(module, StandIn):
             owns_tensors = any(port_tensors(self.originals[name], "neuron", module.size))
             return [(Port(name, "neuron"), module.size)] if owns_tensors else []
-        check_supported(name, module)
+        check_type(name, module)
         if not isinstance(module, WEIGHTED):
             return [(Port(name, "norm"), port_size(module, "norm"))]
         pruner = self.graph.get_pruner_of_module(module)
@@ -210,28 +199,6 @@ class _Reader:
         if handler == pruner.prune_out_channels:  # both, where it sees a depthwise convolution
             ports.append((Port(name, "out"), port_size(module, "out")))
         return ports
-
-
-def _check_function(root: str, grad_fn: Any) -> None:
-    """Refuse a function that could mix or reorder channels."""
-    name = re.sub(r"Backward\d*$", "", grad_fn.name())
-    kind = re.sub(r"[123]D(WithIndices)?$", "", name)
-    shape = tuple(grad_fn._input_metadata[0].shape)  # goes into the backward: came out of the forward
-    if kind == "Mean":
-        axes = getattr(grad_fn, "_saved_dim", (0,))  # without it, the mean is over everything
-        keeps_apart = all(_signed(axis) % len(grad_fn._saved_self_sym_sizes) >= 2 for axis in axes)
-    elif kind == "Cat":
-        keeps_apart = _signed(grad_fn._saved_dim) % len(shape) == 1
-    elif kind in {"View", "UnsafeView"}:
-        before = tuple(grad_fn._saved_self_sym_sizes)
-        keeps_apart = shape[:2] in {before[:2], (before[0], math.prod(before[1:]))}
-    else:
-        keeps_apart = kind in ELEMENTWISE | POOLING
-    if not keeps_apart:
-        raise SurgeryError(
-            f"The channels of layer {root!r} cannot be followed through a function after it, found {name} "
-            f"with output {shape}. Use functions that keep channels apart and in order, on axis 1 of a step."
-        )
 
 
 def _block_tie(name: str, module: nn.Module) -> Tie:
@@ -250,8 +217,3 @@ def _block_tie(name: str, module: nn.Module) -> Tie:
         Port(name, "out"),
         np.concatenate([outputs_GO.ravel(), first_output_GI.ravel()]),
     )
-
-
-def _signed(axis: int) -> int:
-    """Autograd saves negative axes as unsigned 64-bit numbers."""
-    return axis - 2**64 if axis >= 2**63 else axis

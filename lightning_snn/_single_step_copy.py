@@ -47,10 +47,12 @@ class StandInPruner(tp.pruner.BasePruningFunc):  # type: ignore[misc]  # torch_p
 def single_step_copy(network: nn.Module) -> nn.Module:
     """Copy a network, with stand-ins for its neurons and every parameter unfrozen; names stay as they are.
 
-    The state of the network's neurons is reset: what a pass with gradients leaves cannot be copied.
+    The numbers in the parameters are shared: only look at the copy. The state of the network's neurons is reset,
+    as what a pass with gradients leaves cannot be copied.
     """
     functional.reset_net(network)
-    copied = _replaced(copy.deepcopy(network), {}).requires_grad_(True)
+    unfrozen: dict[int, object] = {id(p): nn.Parameter(p.detach()) for p in network.parameters()}
+    copied = _replaced(copy.deepcopy(network, unfrozen), {})
     functional.set_step_mode(copied, "s")
     return copied
 

@@ -6,59 +6,73 @@ the family is built dense, cut to the recorded widths and given the weights.
 """
 
 import json
-import os
-import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
+from typing import Final
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from safetensors.torch import save_file
-from spikingjelly.activation_based import functional
 from torch import Tensor
 from torch import nn
 
 from lightning_snn.errors import ArtifactError
+from lightning_snn.networks import NETWORKS
 from lightning_snn.networks import build_network
 from lightning_snn.surgery import channel_groups
 from lightning_snn.surgery import shrink
 
-FORMAT = 1
+FORMAT: Final = 1
+ARCHITECTURE: Final = "architecture.json"
+WEIGHTS: Final = "model.safetensors"
+FIELDS: Final = {"format", "family", "arguments", "widths", "example_shape"}
+NOT_REGISTERED: Final[Mapping[str, Any]] = MappingProxyType({"family": None, "arguments": {}})
 
 
 def save_artifact(
     folder: Path | str, network: nn.Module, example: Tensor, metrics: Mapping[str, Any] | None = None
 ) -> None:
-    """Write a network to ``folder``, whole or not at all; a folder of that name is replaced.
+    """Write a network to ``folder``, whole or not at all; an artifact of that name is replaced.
 
     Args:
         folder: Where to.
         network: From ``build_network``, or one's own (then :func:`load_artifact` must be given its dense form).
+            Its neurons are reset.
         example: One input ``[T, B, C, H, W]``; only its shape is kept.
         metrics: Plain values for ``metrics.json``.
+
+    Raises:
+        ArtifactError: If ``folder`` holds something else.
+        SurgeryError: If the channels of the network cannot be found.
     """
     folder = Path(folder)
-    functional.reset_net(network)
+    if folder.exists() and not (folder / ARCHITECTURE).is_file():
+        raise ArtifactError(
+            f"A network can replace a saved network only, found something else at {folder}. Name a new folder."
+        )
+    built = getattr(network, "architecture", None)
     architecture = {
         "format": FORMAT,
-        **getattr(network, "architecture", {"family": None, "arguments": {}}),
+        **(built if isinstance(built, dict) and built.get("family") in NETWORKS else NOT_REGISTERED),
         "widths": {group.name: group.width for group in channel_groups(network, example)},
         "example_shape": list(example.shape),
     }
     folder.parent.mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    fresh.chmod(0o755)
-    save_file(
-        {name: value.cpu().contiguous() for name, value in network.state_dict().items()},
-        fresh / "model.safetensors",
-    )
-    _write_json(fresh / "architecture.json", architecture)
-    _write_json(fresh / "metrics.json", dict(metrics or {}))
-    if folder.exists():
-        shutil.rmtree(folder)
-    os.replace(fresh, folder)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
+        fresh, old = Path(scratch, "fresh"), Path(scratch, "old")
+        fresh.mkdir()
+        # cloned, as safetensors refuses tensors that share memory (a layer used under two names)
+        weights = {name: value.detach().cpu().contiguous().clone() for name, value in network.state_dict().items()}
+        save_file(weights, fresh / WEIGHTS)
+        _write_json(fresh / ARCHITECTURE, architecture)
+        _write_json(fresh / "metrics.json", dict(metrics or {}))
+        if folder.exists():
+            folder.rename(old)
+        fresh.rename(folder)
 
 
 def load_artifact(folder: Path | str, network: nn.Module | None = None) -> nn.Module:
@@ -66,36 +80,41 @@ def load_artifact(folder: Path | str, network: nn.Module | None = None) -> nn.Mo
 
     Args:
         folder: Written by :func:`save_artifact`.
-        network: The dense network, of one's own class; needed where the artifact names no registered family.
-            It is left as it is.
+        network: The dense network on the CPU, of one's own class; needed where the artifact names no registered
+            family. Its neurons are reset, nothing else is changed.
 
     Raises:
         ArtifactError: If the folder, a file in it, or the network does not fit.
     """
     folder = Path(folder)
     architecture = read_architecture(folder)
-    if network is None:
-        if architecture["family"] is None:
-            raise ArtifactError(
-                f"{folder} holds a network of somebody's own class, and none was given to load it into. "
-                "Call load_artifact(folder, network=MyNet(...)) with the dense network."
-            )
-        network = build_network(architecture["family"], **architecture["arguments"])
-    example = torch.zeros(architecture["example_shape"])
+    if network is None and architecture["family"] is None:
+        raise ArtifactError(
+            f"{folder} holds a network of somebody's own class, and none was given to load it into. "
+            "Call load_artifact(folder, network=MyNet(...)) with the dense network."
+        )
     try:
-        groups = channel_groups(network, example)
-        keep = {
-            g.name: range(architecture["widths"][g.name]) for g in groups if architecture["widths"][g.name] < g.width
-        }
-        network = shrink(network, keep, example)
-        network.load_state_dict(load_file(folder / "model.safetensors"))
-    except (KeyError, ValueError, RuntimeError, OSError) as error:
+        if network is None:
+            network = build_network(architecture["family"], **architecture["arguments"])
+        weights = load_file(folder / WEIGHTS)
+        network = _cut_to(network, architecture["widths"], torch.zeros(architecture["example_shape"]))
+        network.load_state_dict(weights)
+    except (SafetensorError, ValueError, TypeError, AttributeError, RuntimeError, OSError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ArtifactError(
-            f"{folder}/model.safetensors does not fit its architecture.json or the network given: {reason}. "
-            "Give the dense network that was pruned, unchanged."
+            f"{folder} cannot be loaded: {WEIGHTS}, {ARCHITECTURE} and the network must fit, found {reason!r}. "
+            "Give the dense network that was pruned, unchanged, or save the network again."
         ) from error
     return network.eval()
+
+
+def _cut_to(network: nn.Module, widths: Mapping[str, int], example: Tensor) -> nn.Module:
+    """Copy a network with the first channels of each group; the weights of those that were kept come later."""
+    full = {group.name: group.width for group in channel_groups(network, example)}
+    if set(full) != set(widths):
+        odd = sorted(set(full) ^ set(widths))[0]
+        raise ArtifactError(f"channel group {odd!r} is only in one of {ARCHITECTURE} and {type(network).__name__}")
+    return shrink(network, {name: range(width) for name, width in widths.items() if width != full[name]}, example)
 
 
 def read_architecture(folder: Path) -> dict[str, Any]:
@@ -104,24 +123,17 @@ def read_architecture(folder: Path) -> dict[str, Any]:
     Raises:
         ArtifactError: If it is missing or not ours.
     """
-    file = folder / "architecture.json"
+    file = folder / ARCHITECTURE
     try:
         architecture = json.loads(file.read_text())
-        complete = architecture["format"] == FORMAT and {
-            "family",
-            "arguments",
-            "widths",
-            "example_shape",
-        } <= set(architecture)
     except FileNotFoundError as error:
         raise ArtifactError(
-            f"No network is saved in {folder}: architecture.json is missing. Name a folder written by save_artifact."
+            f"No network is saved in {folder}: {ARCHITECTURE} is missing. Name a folder written by save_artifact."
         ) from error
-    except (ValueError, KeyError, TypeError, OSError) as error:
+    except (ValueError, OSError) as error:
         raise ArtifactError(f"{file} cannot be read: {error}. Save the network again.") from error
-    if not complete:
+    if not isinstance(architecture, dict) or architecture.get("format") != FORMAT or not set(architecture) >= FIELDS:
         raise ArtifactError(f"{file} is not of format {FORMAT}. Save the network again with this version.")
-    assert isinstance(architecture, dict)
     return architecture
 
 

@@ -140,13 +140,20 @@ class SpikingClassifier(pl.LightningModule):
             )
         else:
             optimizer = torch.optim.AdamW(parameters, recipe["learning_rate"], weight_decay=recipe["weight_decay"])
-        steps = int(self.trainer.estimated_stepping_batches)
-        warmup = steps * recipe["warmup_epochs"] // max(1, self.trainer.max_epochs or 1)
+        self.trainer.fit_loop.setup_data()  # with max_steps Lightning does not know the number of batches yet
+        steps = self.trainer.estimated_stepping_batches
+        if not 0 <= steps < math.inf:
+            raise NetworkError(
+                "The learning rate falls until the training ends, found a trainer that does not know its end. "
+                "Call Trainer(max_epochs=...), or Trainer(max_steps=...) for loaders without a length."
+            )
+        epoch = math.ceil(min(steps, self.trainer.num_training_batches / self.trainer.accumulate_grad_batches))
+        warmup = recipe["warmup_epochs"] * epoch
         schedule = LambdaLR(optimizer, lambda step: warmup_cosine(step, warmup, steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-def warmup_cosine(step: int, warmup: int, steps: int) -> float:
+def warmup_cosine(step: int, warmup: int, steps: float) -> float:
     """Return the share of the peak learning rate at ``step`` of ``steps``: linear rise, then half a cosine."""
     if step < warmup:
         return (step + 1) / warmup

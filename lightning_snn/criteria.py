@@ -10,10 +10,9 @@ from typing import Final
 from typing import Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from lightning_snn.errors import SurgeryError
 from lightning_snn.seeds import seed_for
@@ -32,7 +31,7 @@ class Criterion(Protocol):
 
 def l1(network: nn.Module, plan: ChannelPlan, group: str, seed: int) -> Floats:
     """Sum of ``|w|`` of the channel's filters (AMC's criterion)."""
-    return _sum_over_producers(network, plan, group, _filter_norms)
+    return _summed_weights(network, plan, group, "out")
 
 
 def bn_gamma(network: nn.Module, plan: ChannelPlan, group: str, seed: int) -> Floats:
@@ -41,17 +40,16 @@ def bn_gamma(network: nn.Module, plan: ChannelPlan, group: str, seed: int) -> Fl
     Raises:
         SurgeryError: If the group has no batch norm.
     """
-    scores = _sum_over_producers(network, plan, group, _norm_scales)
-    if not scores.any():
-        raise SurgeryError(f"Criterion bn_gamma needs a batch norm, found none in group {group!r}. Use l1.")
-    return scores
+    norms = [network.get_submodule(use.layer) for use in plan.positions(group) if use.side == "norm"]
+    if all(norm.weight is None for norm in norms):
+        raise SurgeryError(f"Criterion bn_gamma needs a batch norm with a scale, found none in {group!r}. Use l1.")
+    return _summed_weights(network, plan, group, "norm")
 
 
 def random(network: nn.Module, plan: ChannelPlan, group: str, seed: int) -> Floats:
     """Draw a random order: a control."""
     position = [each.name for each in plan.groups].index(group)
-    width = plan.groups[position].width
-    return np.random.default_rng(seed_for(seed, "criterion", position)).random(width)
+    return np.random.default_rng(seed_for(seed, "criterion", position)).random(_width(plan, group))
 
 
 CRITERIA: Final[Mapping[str, Criterion]] = MappingProxyType({"l1": l1, "bn_gamma": bn_gamma, "random": random})
@@ -79,24 +77,16 @@ def channel_scores(criterion: str, network: nn.Module, plan: ChannelPlan, seed: 
     return {group.name: CRITERIA[criterion](network, plan, group.name, seed) for group in plan.groups}
 
 
-def _filter_norms(module: nn.Module) -> Floats | None:
-    if isinstance(module, _BatchNorm) or not isinstance(getattr(module, "weight", None), torch.Tensor):
-        return None
-    weight: torch.Tensor = module.weight  # type: ignore[assignment]
-    return np.asarray(weight.detach().abs().flatten(1).sum(dim=1).double().cpu())
-
-
-def _norm_scales(module: nn.Module) -> Floats | None:
-    if not isinstance(module, _BatchNorm) or module.weight is None:
-        return None
-    return np.asarray(module.weight.detach().abs().double().cpu())
-
-
-def _sum_over_producers(network: nn.Module, plan: ChannelPlan, group: str, score: object) -> Floats:
-    width = next(each.width for each in plan.groups if each.name == group)
-    total = np.zeros(width)
+def _summed_weights(network: nn.Module, plan: ChannelPlan, group: str, side: str) -> Floats:
+    """Return the sum of ``|weight|`` of each channel over all layers that have the group on this side."""
+    total = np.zeros(_width(plan, group))
     for use in plan.positions(group):
-        values = score(network.get_submodule(use.layer)) if use.side == "out" else None  # type: ignore[operator]
-        if values is not None:
-            total += values[use.positions_CP].sum(axis=1)
+        weight = getattr(network.get_submodule(use.layer), "weight", None)
+        if use.side == side and isinstance(weight, Tensor):
+            by_position = weight.detach().abs().double().cpu().reshape(len(weight), -1).sum(dim=1)
+            total += by_position.numpy()[use.positions_CP].sum(axis=1)
     return total
+
+
+def _width(plan: ChannelPlan, group: str) -> int:
+    return next(each.width for each in plan.groups if each.name == group)

@@ -2,18 +2,22 @@
 
 import logging
 import warnings
+from collections.abc import Mapping
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import Logger
 from spikingjelly.activation_based import functional
+from torch import Tensor
 from torch import nn
 
 from lightning_snn.classifier import SpikingClassifier
+from lightning_snn.errors import ArtifactError
 
 
 def fit(
@@ -46,6 +50,10 @@ def fit(
         callbacks: Of Lightning.
         logger: Of Lightning; none by default.
         validate: Whether to validate after each epoch.
+
+    Raises:
+        ArtifactError: If the checkpoint is broken, could execute code, or is of another training.
+        KeyboardInterrupt: If the user interrupts (Lightning would end the process instead).
     """
     classifier = SpikingClassifier(network, num_classes=num_classes, time_steps=time_steps, seed=seed, **recipe)
     callbacks = list(callbacks)
@@ -63,6 +71,8 @@ def fit(
         last = checkpoints / "last.ckpt"
         resume = last if last.exists() else None
     with quiet_lightning():
+        if resume is not None:
+            _check_checkpoint(resume, classifier, epochs)
         engine = pl.Trainer(
             max_epochs=epochs,
             callbacks=callbacks,
@@ -74,12 +84,42 @@ def fit(
             limit_val_batches=1.0 if validate else 0,
             **(trainer or {}),
         )
-        engine.fit(classifier, datamodule=datamodule, ckpt_path=resume, weights_only=True)
+        try:
+            engine.fit(classifier, datamodule=datamodule, ckpt_path=resume, weights_only=True)
+        except SystemExit as end:
+            if isinstance(end.__context__, KeyboardInterrupt):
+                raise end.__context__ from None
+            raise
     functional.reset_net(network)
     network.eval()
 
 
-class quiet_lightning(warnings.catch_warnings):  # noqa: N801 - a context manager is named like a function
+def _check_checkpoint(file: Path, classifier: SpikingClassifier, epochs: int) -> None:
+    """Refuse a checkpoint that Lightning could not go on from, or would go on from with another recipe."""
+    try:
+        saved = torch.load(file, map_location="cpu", weights_only=True)
+        fits = (
+            saved["hyper_parameters"] == dict(classifier.hparams)
+            and saved["epoch"] < epochs
+            and _shapes(saved["state_dict"]) == _shapes(classifier.state_dict())
+        )
+    except Exception as error:  # a broken file can raise anything
+        raise ArtifactError(
+            f"A training goes on from a checkpoint that can be read safely, found {type(error).__name__} in {file}. "
+            "Delete this file to train anew."
+        ) from error
+    if not fits:
+        raise ArtifactError(
+            "A training goes on from a checkpoint of the same network, recipe and number of epochs, "
+            f"found another in {file}. Delete this file to train anew, or name another folder."
+        )
+
+
+def _shapes(state: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in state.items()}
+
+
+class quiet_lightning(warnings.catch_warnings):
     """Silence Lightning's hints about devices, workers and folders while it trains for us."""
 
     def __enter__(self) -> Any:

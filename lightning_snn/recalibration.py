@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 import torch
+from spikingjelly.activation_based import functional
 from torch import Tensor
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -13,11 +14,12 @@ from lightning_snn.forward import run_network
 def recalibrate_batch_norm_(network: nn.Module, batches_TBCHW: Iterable[Tensor]) -> None:
     """Replace the running statistics of every batch norm by their plain mean over some training batches.
 
-    Statistics run over T and batch jointly; neurons start clean in each batch; weights stay as they are. Only
-    batch norms are put into training mode, so that dropout stays off.
+    Statistics run over T and batch jointly (in step mode ``"s"`` every step counts as a batch); neurons start
+    clean in each batch; weights stay as they are. Only batch norms are put into training mode, so that dropout
+    stays off.
 
     Args:
-        network: Changed in place; left in evaluation mode.
+        network: Changed in place; left in evaluation mode with clean neurons.
         batches_TBCHW: Inputs ``[T, B, C, H, W]``. None at all leaves the statistics as they were.
 
     Source:
@@ -27,15 +29,18 @@ def recalibrate_batch_norm_(network: nn.Module, batches_TBCHW: Iterable[Tensor])
     momenta = [norm.momentum for norm in norms]
     network.eval()
     fresh = True
-    with torch.no_grad():
-        for x_TBCHW in batches_TBCHW:
-            if fresh:
-                for norm in norms:
-                    norm.reset_running_stats()
-                    norm.momentum = None
-                    norm.train()
-                fresh = False
-            run_network(network, x_TBCHW)
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
-    network.eval()
+    try:
+        with torch.no_grad():
+            for x_TBCHW in batches_TBCHW:
+                if fresh:
+                    for norm in norms:
+                        norm.reset_running_stats()
+                        norm.momentum = None
+                        norm.train()
+                    fresh = False
+                run_network(network, x_TBCHW)
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+        network.eval()
+        functional.reset_net(network)

@@ -15,5 +15,7 @@ def seed_for(seed: int, purpose: str, *index: int) -> int:
         purpose: What the stream is for, such as ``"shuffle"``.
         index: Any further numbers, such as epoch and rank.
     """
-    words = np.random.SeedSequence((seed, zlib.crc32(purpose.encode()), *index)).generate_state(2, np.uint32)
+    # a spawn key, because (seed, purpose) and (seed, purpose, 0) are the same entropy to NumPy
+    sequence = np.random.SeedSequence(seed, spawn_key=(zlib.crc32(purpose.encode()), *index))
+    words = sequence.generate_state(2, np.uint32)
     return (int(words[0]) << 31) ^ int(words[1])

@@ -27,6 +27,7 @@ from lightning_snn._channel_edit import silenced_copy
 from lightning_snn._channel_groups import ChannelGroup
 from lightning_snn._channel_groups import ChannelUse
 from lightning_snn._channel_groups import group_channels
+from lightning_snn._channel_ports import SUPPORTED
 from lightning_snn._channel_ports import Port
 from lightning_snn._channel_ports import port_size
 from lightning_snn._channel_trace import trace
@@ -35,7 +36,7 @@ from lightning_snn.forward import run_network
 
 __all__ = ["ChannelGroup", "ChannelPlan", "ChannelUse", "channel_groups", "shrink"]
 
-Keep = Mapping[str, Sequence[int]]
+Keep = Mapping[str, Sequence[int] | NDArray[np.int64]]
 """Channels that stay, by group name; a group that is not named stays whole."""
 
 TOLERANCE: Final = 1e-6
@@ -75,7 +76,7 @@ def shrink(network: nn.Module, keep: Keep, example: Tensor) -> nn.Module:
     return small
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ChannelPlan:
     """Where every channel of a network lies: all that is needed to cut networks of the same structure."""
 
@@ -139,7 +140,7 @@ class ChannelPlan:
         if removed and after >= before:
             raise SurgeryError(
                 f"Removing channels must leave fewer parameters, found {after} of {before}. "
-                "Report this, with the network: its layers do not hold their weights where they should."
+                "Check that its layers are those that were traced."
             )
         return small
 
@@ -168,8 +169,8 @@ class ChannelPlan:
         modules = dict(network.named_modules())
         for port, size in self._sizes.items():
             module = modules.get(port.layer)
-            found = port_size(module, port.side) if module is not None and port.side != "neuron" else None
-            if module is None or found not in {None, size}:
+            found = port_size(module, port.side) if module is not None and type(module) in SUPPORTED else None
+            if module is None or (port.side != "neuron" and found != size):
                 raise SurgeryError(
                     f"Layer {port.layer!r} must have {size} channels ({port.side}) as when it was traced, "
                     f"found {found}. Trace a new ChannelPlan for a network of another structure."
@@ -194,7 +195,7 @@ class ChannelPlan:
             )
 
 
-def _checked(name: str, indices: Sequence[int], width: int) -> list[int]:
+def _checked(name: str, indices: Sequence[int] | NDArray[np.int64], width: int) -> list[int]:
     """Return the indices of one group, or say what is wrong with them."""
     kept = [operator.index(index) for index in indices]
     wrong = [index for index in kept if not 0 <= index < width]
@@ -219,8 +220,9 @@ def _run_small(small: nn.Module, example: Tensor) -> Tensor:
         with torch.no_grad():
             return run_network(small.eval(), example)
     except Exception as error:  # a user's forward can raise anything
+        reason = str(error).partition("\n")[0]
         raise SurgeryError(
-            f"The network does not run without some of its channels, found {type(error).__name__}: {error}. "
+            f"The network does not run without some of its channels, found {type(error).__name__}: {reason}. "
             "Let nothing in it depend on a fixed number of channels, and detach nothing on the way."
         ) from error
     finally:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from search.errors import SearchError
 
-P_LOW, P_HIGH = 1e-3, 60.0
-"""Range of the exponent."""
+P_LOW, P_HIGH = 1e-6, 1e8
+"""Range of the exponent: at its ends all ratios are whole, or at the least keep ratio, to far below a channel."""
 ALMOST_ONE = 1.0 - 1e-6
 """Ratios are clipped to it: 1^p = 1 would never shrink."""
 
@@ -95,7 +95,7 @@ def project(
         return [max(low, ratio**p) for ratio in clipped]
 
     below, above = math.log(P_HIGH), math.log(P_LOW)
-    for _ in range(50):
+    for _ in range(60):
         middle = 0.5 * (below + above)
         if cost(widths_of(bent(math.exp(middle)), full)) <= target:
             below = middle

@@ -19,6 +19,8 @@ from conf.schema import ConfigError
 from conf.schema import SearchConfig
 
 GROUPS = ("data", "network", "training", "strategy", "logger", "experiment")
+NOTHING = (("experiment", "null"), ("experiment", "none"))
+"""Every other group needs one of its files."""
 
 Setting = tuple[str, str]
 
@@ -73,7 +75,7 @@ def load_config(arguments: Sequence[str]) -> SearchConfig:
     picked = [(key, value) for key, value in settings if key in GROUPS]
     for group, name in picked:
         known = choices(group)
-        if name not in known and name not in ("null", "none"):
+        if name not in known and (group, name) not in NOTHING:
             raise ConfigError(f"No {group} is called {name!r}. {nearest(name, known)}")
     with initialize_config_module("conf", version_base=None):
         composed = compose("search", overrides=[f"{group}={_group_value(group, name)}" for group, name in picked])
@@ -86,12 +88,29 @@ def load_config(arguments: Sequence[str]) -> SearchConfig:
             if key not in GROUPS:
                 _refuse_unknown_key(key)
                 OmegaConf.update(config, key, _parse_value(key, value), force_add=".options." in f".{key}.")
+        built = OmegaConf.to_object(config)
     except OmegaConfBaseException as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(f"{getattr(error, 'full_key', None) or 'A value'} cannot be used: {reason}.") from error
-    built = OmegaConf.to_object(config)
     assert isinstance(built, SearchConfig)
     return built
+
+
+def restore_config(run: Path) -> SearchConfig:
+    """Return the configuration of a run from its folder, ``runs/<name>``.
+
+    Raises:
+        ConfigError: If there is none.
+    """
+    from omegaconf import OmegaConf
+
+    try:
+        settings = json.loads((run / "settings.json").read_text())
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{run} is not the folder of a run ({error}). Name a folder below runs/.") from error
+    config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(SearchConfig), settings))
+    assert isinstance(config, SearchConfig)
+    return dataclasses.replace(config, name=run.name, runs=str(run.parent))
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -140,7 +159,7 @@ def shared_folders(config: SearchConfig) -> tuple[Path, Path]:
 
 
 def _group_value(group: str, name: str) -> str:
-    return "null" if group == "experiment" and name == "none" else name
+    return "null" if (group, name) in NOTHING else name
 
 
 def _refuse_unknown_key(key: str) -> None:
@@ -170,6 +189,11 @@ def _parse_value(key: str, text: str) -> Any:
         return None
     if ".options." in key:
         from omegaconf import OmegaConf
+        from omegaconf.errors import OmegaConfBaseException
+        from yaml import YAMLError
 
-        return OmegaConf.select(OmegaConf.from_dotlist([f"value={text}"]), "value")
+        try:
+            return OmegaConf.select(OmegaConf.from_dotlist([f"value={text}"]), "value")
+        except (YAMLError, OmegaConfBaseException) as error:
+            raise ConfigError(f"{key} cannot be used: {text!r} is neither a plain value nor a [list].") from error
     return text

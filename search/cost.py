@@ -76,9 +76,10 @@ def measure_cost_model(
                 kept_first_CP = np.asarray(use.positions_CP)[list(order[plan.groups[index].name])]
                 covered_I[kept_first_CP.ravel()] = True
                 tables[index] = np.concatenate([[0.0], np.cumsum(operations_I[kept_first_CP].sum(axis=1))])
-            else:
+            elif use.side == "out":
                 shares[index] = use.positions_CP.shape[1] / _out_channels(network.get_submodule(name))
-        if set(tables) & set(shares):  # depthwise: a channel only reaches itself, so its outputs fall with its inputs
+        if getattr(network.get_submodule(name), "groups", 1) > 1 and set(tables) & set(shares):
+            # A channel of a depthwise convolution only reaches itself, so its outputs fall with its inputs.
             shares = {}
         covered_share = sum(share * plan.groups[g].width for g, share in shares.items())
         layers[name] = LayerCost(float(operations_I[~covered_I].sum()), tables, 1.0 - covered_share, shares)

@@ -25,6 +25,8 @@ from scipy import stats
 from search.errors import SearchError
 
 Floats = NDArray[np.float64]
+GRID: Final = 1024
+"""Steps in which the bound's crossing of the target is looked for."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class LinearEstimator:
         x, y = _samples(pre, post, self.least_samples)
         self.samples, self.mean_pre = len(x), float(x.mean())
         self.spread = float(((x - x.mean()) ** 2).sum())
-        if self.spread == 0.0:
+        if np.ptp(x) == 0.0:  # the spread itself may be a rounding error above 0
             raise SearchError(
                 f"A line needs samples that differ in SynOps, found {len(x)} times {x[0]:g}. "
                 "Sample over a wider range of keep ratios."
@@ -108,6 +110,10 @@ class RatioEstimator:
         """Fit by least squares; errors as in :meth:`LinearEstimator.fit`."""
         x, y = _samples(pre, post, self.least_samples)
         self.samples, self.power = len(x), float((x**2).sum())
+        if self.power == 0.0:
+            raise SearchError(
+                f"A ratio needs samples that spike, found {len(x)} times 0 SynOps. Train the dense network longer."
+            )
         self.slope = float((x * y).sum() / self.power)
         self.sigma = float(np.sqrt(((y - self.slope * x) ** 2).sum() / (len(x) - 1)))
         return self
@@ -156,13 +162,16 @@ def build_estimator(name: str, confidence: float) -> Estimator:
 
 
 def pre_for_upper(estimator: Estimator, target: float, highest: float) -> float:
-    """Return the most SynOps before fine-tuning whose upper bound is within ``target``.
+    """Return the most SynOps before fine-tuning, up to ``highest``, whose upper bound is within ``target``.
 
-    Found by bisection between 0 and ``highest``; 0 where even the least network's bound lies above.
+    Far below the samples the bound rises again, so the last step of a grid within the target is found first, and
+    bisected then. 0 where no bound is within.
     """
-    low, high = 0.0, highest
-    if float(estimator.predict(high).upper) <= target:
-        return high
+    grid = np.linspace(0.0, highest, GRID + 1)
+    within = np.flatnonzero(estimator.predict(grid).upper <= target)
+    if len(within) == 0:
+        return 0.0
+    low, high = float(grid[within[-1]]), float(grid[min(within[-1] + 1, GRID)])
     for _ in range(60):
         middle = 0.5 * (low + high)
         low, high = (middle, high) if float(estimator.predict(middle).upper) <= target else (low, middle)

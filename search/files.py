@@ -18,12 +18,16 @@ def write_text(file: Path, text: str) -> None:
     """Write a file atomically: a reader, or a kill, sees the old one or the new one."""
     file.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{file.name}-", dir=file.parent)
-    with os.fdopen(handle, "w") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.chmod(name, 0o644)
-    os.replace(name, file)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, file)
+    except BaseException:
+        os.unlink(name)
+        raise
 
 
 def write_json(file: Path, values: Any) -> None:
@@ -38,7 +42,7 @@ def read_json(file: Path) -> Any:
         SearchError: If it cannot be read.
     """
     try:
-        return json.loads(file.read_text())
+        return json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise SearchError(f"{file} cannot be read ({error}). Delete it; the same command makes it again.") from error
 

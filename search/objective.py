@@ -1,5 +1,6 @@
 """One trial: bend the proposal onto the budget, prune, recalibrate, measure, predict, score."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -38,6 +39,7 @@ class Objective:
 
     def __call__(self, params: Mapping[str, float]) -> Outcome:
         """Measure one proposal."""
+        started = time.perf_counter()
         ratios = [params[name] for name in self.context.names]
         if self.projection:
             candidate, passes = self._onto_budget(ratios)
@@ -47,7 +49,7 @@ class Objective:
         upper = float(predicted.upper)
         value = target_aware_reward(
             candidate.accuracy,
-            upper,
+            upper if candidate.synops > 0.0 else 0.0,  # an intercept must not make a silent network worth something
             self.budget.target,
             form="plain" if self.projection else self.reward.form,
             beta=self.reward.beta,
@@ -68,7 +70,7 @@ class Objective:
                 "upper": upper,
                 "parameters": candidate.parameters,
                 "passes": passes,
-                "seconds": candidate.seconds,
+                "seconds": time.perf_counter() - started,
             },
         )
 
@@ -78,17 +80,22 @@ class Objective:
         least = cost(widths_of([low] * len(full), full))
         aim = pre_for_upper(self.estimator, AIM * self.budget.target, self.budget.baseline)
         target = self.context.target_cost
-        within: Candidate | None = None
-        for done in range(1, PASSES + 1):
+        measured: list[tuple[float, Candidate]] = []
+        for _ in range(PASSES):
             widths = project(ratios, full, low=low, cost=cost, target=max(least, target))
             candidate = self.evaluator.evaluate(widths)
             use = float(self.estimator.predict(candidate.synops).upper) / self.budget.target
-            if use <= 1.0:
-                within = candidate
+            measured.append((use, candidate))
             if LEAST_USE <= use <= 1.0 or candidate.synops <= 0.0:
                 break
             target *= aim / candidate.synops
-        return within or candidate, done
+        within = [each for each in measured if each[0] <= 1.0]
+        _, chosen = max(within, key=_use) if within else min(measured, key=_use)
+        return chosen, len(measured)
+
+
+def _use(measured: tuple[float, Candidate]) -> float:
+    return measured[0]
 
 
 def candidate_of(trial: FrozenTrial, names: list[str]) -> Candidate:

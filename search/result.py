@@ -161,6 +161,11 @@ def result_table(result: dict[str, Any]) -> Table:
         ("latency of a batch of 64, ms", "batch_seconds", lambda value: f"{1e3 * value:.2f}"),
     )
     for title, key, show in rows:
-        ratio = f"{after[key] - before[key]:+.2%}" if "accuracy" in key else f"{after[key] / before[key]:.1%}"
-        table.add_row(title, show(before[key]), show(after[key]), ratio)
+        table.add_row(title, show(before[key]), show(after[key]), _compare(key, before[key], after[key]))
     return table
+
+
+def _compare(key: str, before: float, after: float) -> str:
+    if "accuracy" in key:
+        return f"{after - before:+.2%}"
+    return f"{after / before:.1%}" if before else "-"  # a network without analog layers has no MACs

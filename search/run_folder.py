@@ -21,8 +21,7 @@ class RunFolder:
             SearchError: If it belongs to a run with other settings.
         """
         self.path, self._settings = path, settings
-        if (path / "settings.json").exists():
-            self._refuse_other_settings(read_json(path / "settings.json"))
+        self._check()
 
     @property
     def result_file(self) -> Path:
@@ -41,14 +40,22 @@ class RunFolder:
 
     @contextmanager
     def open(self) -> Iterator[None]:
-        """Hold the folder for this process; make it, with its settings, where it is missing."""
+        """Hold the folder for this process; make it, with its settings, where it is missing.
+
+        Raises:
+            SearchError: If another process holds it, or has made it for other settings.
+        """
         with locked(self.path, wait=False):
+            self._check()  # another process may have made it since
             if not (self.path / "settings.json").exists():
                 write_json(self.path / "settings.json", self._settings)
             yield
 
-    def _refuse_other_settings(self, recorded: Any) -> None:
-        here, there = dict(_leaves(self._settings)), dict(_leaves(recorded))
+    def _check(self) -> None:
+        """Refuse a folder that belongs to a run with other settings."""
+        if not (self.path / "settings.json").exists():
+            return
+        here, there = dict(_leaves(self._settings)), dict(_leaves(read_json(self.path / "settings.json")))
         for key in sorted({*here, *there}):
             if here.get(key) != there.get(key):
                 raise SearchError(

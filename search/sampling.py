@@ -28,6 +28,7 @@ from lightning_snn.seeds import seed_for
 from search.budget import Budget
 from search.budget import project
 from search.cost import CostModel
+from search.errors import SearchError
 from search.estimator import Estimator
 from search.estimator import build_estimator
 from search.estimator import pre_for_upper
@@ -163,7 +164,7 @@ class Sampling:
         for index in indices:
             file = self._folder / f"{index:03d}.json"
             if file.exists():
-                done[index] = Sample(**read_json(file))
+                done[index] = _read(file)
                 on_sample(done[index])
             else:
                 missing.append((self._widths[index], index))
@@ -191,6 +192,13 @@ class Sampling:
             )
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _read(file: Path) -> Sample:
+    try:
+        return Sample(**read_json(file))
+    except TypeError as error:
+        raise SearchError(f"{file} is no sample ({error}). Delete it; the same command makes it again.") from error
 
 
 def trusted(estimator: Estimator, samples: Sequence[Sample], config: EstimatorConfig) -> Estimator:

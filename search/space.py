@@ -115,11 +115,14 @@ def refine_target_cost(
 
     Two steps back from the budget: the estimator says how many SynOps before fine-tuning are allowed, and the
     samples how measured SynOps before fine-tuning follow static ones (least squares through the origin, with the
-    samples' spread of levels centred on the target).
+    samples' spread of levels centred on the target). Never less than the smallest network, so that a budget that
+    turns out too tight is missed by every strategy alike, and reported.
     """
+    least = context.cost(widths_of([context.low] * len(context.full), context.full))
     allowed = pre_for_upper(estimator, budget.target, budget.baseline)
     if not samples:
-        return replace(context, target_cost=allowed)
+        return replace(context, target_cost=max(least, allowed))
     static = np.array([context.cost(sample.widths) for sample in samples])
     pre = np.array([sample.pre for sample in samples])
-    return replace(context, target_cost=allowed * float(static @ static) / float(static @ pre))
+    expected = allowed * float(static @ static) / float(static @ pre)
+    return replace(context, target_cost=max(least, expected))

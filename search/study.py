@@ -60,6 +60,7 @@ class RecordedStudy:
         self._memory = optuna.create_study(direction="maximize", sampler=sampler)
         self.trials: list[FrozenTrial] = self._record.get_trials()
         self.mismatches = 0
+        self._replayed = 0
 
     @property
     def evaluations(self) -> int:
@@ -77,31 +78,30 @@ class RecordedStudy:
         Ends earlier after four proposals per evaluation, or when the sampler has an ``is_exhausted(study)`` (as
         Optuna's ``GridSampler`` has) that says so. ``on_trial`` sees each new trial once it is recorded.
         """
-        replayed, recorded = 0, len(self.trials)
-        while not self._ended(evaluations, replayed):
+        while not self._ended(evaluations):
             started = time.perf_counter()
             trial = self._memory.ask()
             params = {
                 name: trial.suggest_float(name, each.low, each.high, step=each.step, log=each.log)
                 for name, each in self.space.items()
             }
-            if replayed < recorded:
-                self._retell(trial, params, self.trials[replayed])
-                replayed += 1
+            if self._replayed < len(self.trials):
+                self._retell(trial, params, self.trials[self._replayed])
+                self._replayed += 1
             else:
                 trial.set_user_attr("proposal_seconds", time.perf_counter() - started)
                 self._tell(trial, objective(params))
-                replayed = recorded = recorded + 1
+                self._replayed += 1
                 on_trial(self.trials[-1])
         if self.mismatches:
             warnings.warn(
-                f"{self.mismatches} of {recorded} recorded trials were proposed differently on replay "
+                f"{self.mismatches} of {len(self.trials)} recorded trials were proposed differently on replay "
                 "(another library version, perhaps); they were told as recorded.",
                 stacklevel=2,
             )
 
-    def _ended(self, evaluations: int, told: int) -> bool:
-        if told < len(self.trials):
+    def _ended(self, evaluations: int) -> bool:
+        if self._replayed < len(self.trials):
             return False
         exhausted = getattr(self.sampler, "is_exhausted", None)
         return (

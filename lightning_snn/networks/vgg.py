@@ -94,12 +94,12 @@ def build(
     Raises:
         NetworkError: If the plan is not made of positive widths and "M", or pools more than the image allows.
     """
-    plan = tuple(plan or PLANS[name])
+    plan = PLANS[name] if plan is None else tuple(plan)
     wrong = [entry for entry in plan if entry != "M" and not (isinstance(entry, int) and entry > 0)]
-    if wrong or not plan:
+    if wrong or set(plan) <= {"M"}:
         raise NetworkError(
-            f"network.options.plan holds channel numbers and 'M' for a pool, found {wrong[:1] or 'nothing'}. "
-            f"For example: {list(PLANS['vgg_small'])}."
+            "network.options.plan holds channel numbers, at least one, and 'M' for a pool: "
+            f"found {wrong[0] if wrong else list(plan)!r}. For example: {list(PLANS['vgg_small'])}."
         )
     smallest = 2 ** plan.count("M")
     image_size = IMAGE_SIZES[name] if image_size is None else image_size

@@ -244,7 +244,10 @@ class DataModuleConformance:
         with pytest.raises(AssertionError, match="was read"):
             module.test_dataloader()
 
-    def test_runs_under_a_trainer_without_a_warning(self, build: Build) -> None:
+    def test_runs_under_a_trainer_without_a_warning(self, build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+        # Lightning asks for workers only where it sees cores to spare
+        connector = "pytorch_lightning.trainer.connectors.data_connector"
+        monkeypatch.setattr(f"{connector}.suggested_max_num_workers", lambda _: 16)
         module = build(augment=True)
         model = recorder_for(module)
         with warnings.catch_warnings():

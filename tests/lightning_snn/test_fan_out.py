@@ -123,6 +123,7 @@ def convolutions(draw: st.DrawFn) -> tuple[nn.Module, Convolution]:
     return module, Convolution(x_BC, weight_OCK, stride, both, dilation, groups, mode)
 
 
+@pytest.mark.filterwarnings("ignore:Using padding=.same.:UserWarning")
 @settings(max_examples=150, deadline=None)
 @given(convolutions())
 def test_any_convolution_equals_plain_loops(drawn: tuple[Any, Convolution]) -> None:

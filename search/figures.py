@@ -1,0 +1,285 @@
+"""The four pictures of a run.
+
+Each function takes plain parts of a run and returns a Matplotlib figure of its own, without the global state of
+pyplot; :func:`figure_svg` and :func:`figure_png` turn it into text or bytes. SynOps are shares of the dense
+network's, measured on the same data: validation data for trials and samples, test data for the final network.
+Shape tells as much as colour; the colours are those of Okabe and Ito, which colour-blind people can tell apart.
+"""
+
+import io
+import re
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
+from typing import Final
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from optuna.trial import FrozenTrial
+
+from search.budget import Budget
+from search.estimator import Estimator
+from search.objective import best_trial
+from search.objective import is_feasible
+from search.sampling import Sample
+
+BLUE, VERMILLION, GREEN, GREY, BLACK = "#0072B2", "#D55E00", "#009E73", "#767676", "#222222"
+DOT: Final[dict[str, Any]] = {"marker": "o", "s": 20, "color": BLUE, "linewidths": 0, "zorder": 3}
+CROSS: Final[dict[str, Any]] = {"marker": "x", "s": 20, "color": VERMILLION, "linewidths": 1.2, "zorder": 3}
+BEST: Final[dict[str, Any]] = {
+    "marker": "D",
+    "s": 70,
+    "facecolors": "none",
+    "edgecolors": BLACK,
+    "linewidths": 1.4,
+    "zorder": 5,
+}
+FINAL: Final[dict[str, Any]] = {
+    "marker": "*",
+    "s": 150,
+    "color": GREEN,
+    "edgecolors": BLACK,
+    "linewidths": 0.8,
+    "zorder": 6,
+}
+
+STYLE: Final[dict[Any, Any]] = {
+    "font.size": 9.0,
+    "axes.labelsize": 9.0,
+    "axes.edgecolor": GREY,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e4e4e4",
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "text.color": BLACK,
+    "axes.labelcolor": BLACK,
+    "xtick.color": BLACK,
+    "ytick.color": BLACK,
+    "svg.fonttype": "none",  # text stays text: it can be searched, and is small
+}
+WIDTH = 5.0
+"""Inches; narrow, so that letters are readable when the picture is scaled to a phone."""
+LONGEST_NAME = 20
+
+
+@matplotlib.rc_context(STYLE)
+def progress_figure(trials: Sequence[FrozenTrial]) -> Figure:
+    """Draw the best feasible accuracy so far against evaluations.
+
+    Args:
+        trials: In the order in which they were made; a repeated network is no evaluation of its own.
+    """
+    figure, axes = _canvas("progress")
+    seen: set[tuple[Any, ...]] = set()
+    points: list[tuple[int, float, bool]] = []
+    for trial in trials:
+        network = tuple(trial.user_attrs.get("widths", trial.params).items())
+        if network not in seen:
+            seen.add(network)
+            if trial.value is not None:
+                points.append((len(seen), 100.0 * trial.user_attrs["accuracy"], is_feasible(trial)))
+    _scatter_by_feasibility(axes, points)
+    feasible = [(x, y) for x, y, good in points if good]
+    if feasible:
+        x = [each[0] for each in feasible] + [len(seen)]
+        y = np.maximum.accumulate([each[1] for each in feasible])
+        axes.plot(x, [*y, y[-1]], drawstyle="steps-post", color=BLACK, linewidth=1.4, label="best feasible so far")
+    elif points:
+        _note(axes, "no feasible trial")
+    _limit_accuracy(axes)
+    axes.set_xlim(0.0, len(seen) + 1.0)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlabel("evaluations (distinct networks)")
+    axes.set_ylabel("accuracy before fine-tuning, %")
+    if points:
+        _add_legend(figure)
+    else:
+        _note(axes, "no finished trial")
+    return figure
+
+
+@matplotlib.rc_context(STYLE)
+def trade_off_figure(trials: Sequence[FrozenTrial], budget: Budget, result: Mapping[str, Any]) -> Figure:
+    """Draw accuracy against predicted SynOps, with the upper bounds that decide what is feasible.
+
+    Args:
+        trials: All of the search.
+        budget: On validation data.
+        result: What ``result.json`` holds.
+    """
+    figure, axes = _canvas("trade-off")
+    finished = [trial for trial in trials if trial.value is not None]
+    points = [
+        (_percent(trial.user_attrs["predicted_synops"], budget), 100.0 * trial.user_attrs["accuracy"])
+        for trial in finished
+    ]
+    _scatter_by_feasibility(axes, [(*point, is_feasible(trial)) for point, trial in zip(points, finished, strict=True)])
+    best, final = best_trial(list(trials)), _final_point(result)
+    if best is not None:
+        chosen = points[finished.index(best)]
+        axes.scatter(*chosen, label="best trial", **BEST)
+        arrow = {"arrowstyle": "->", "color": GREY, "shrinkA": 6.0, "shrinkB": 7.0}
+        axes.annotate("", xy=final, xytext=chosen, arrowprops=arrow, zorder=4)
+    axes.scatter(*final, label="final, fine-tuned", **FINAL)
+    axes.axvline(100.0 * budget.fraction, color=BLACK, linewidth=1.2, linestyle="--", label="budget")
+    uppers = [_percent(trial.user_attrs["upper"], budget) for trial in finished]
+    whiskers = [(*point, upper) for point, upper in zip(points, uppers, strict=True) if upper > point[0]]
+    if whiskers:
+        x, y, ends = zip(*whiskers, strict=True)
+        axes.hlines(y, x, ends, color=GREY, linewidth=0.5, alpha=0.5, label="up to the upper bound")
+    axes.margins(0.08)
+    axes.set_xlim(*_at_least(4.0, *axes.get_xlim()))
+    _limit_accuracy(axes)
+    axes.set_xlabel("SynOps after fine-tuning, % of the dense network")
+    axes.set_ylabel("validation accuracy, %")
+    _add_legend(figure)
+    return figure
+
+
+@matplotlib.rc_context(STYLE)
+def estimator_figure(
+    samples: Sequence[Sample],
+    estimator: Estimator,
+    budget: Budget,
+    trials: Sequence[FrozenTrial],
+    result: Mapping[str, Any],
+) -> Figure:
+    """Draw SynOps before against after fine-tuning: samples, what was fitted to them, and how the result fell.
+
+    Args:
+        samples: What the estimator was fitted to; without any, nothing of it is drawn.
+        estimator: Fitted.
+        budget: On validation data.
+        trials: All of the search; the best gives the final network's SynOps before fine-tuning.
+        result: What ``result.json`` holds.
+    """
+    figure, axes = _canvas("estimator")
+    x = [_percent(sample.pre, budget) for sample in samples]
+    y = [_percent(sample.post, budget) for sample in samples]
+    if samples:
+        axes.scatter(x, y, label="samples", **DOT)
+    final, best = _final_point(result)[0], best_trial(list(trials))
+    if result["budget"]["tightened"] == 0 and best is not None:
+        x.append(_percent(best.user_attrs["synops"], budget))
+        axes.scatter(x[-1], final, label="final network", **FINAL)
+    else:  # its SynOps before fine-tuning are not on record
+        label = f"final network (tightened: {result['budget']['tightened']})"
+        axes.axhline(final, color=GREEN, linewidth=1.2, linestyle="-.", label=label)
+    x = x or [100.0 * budget.fraction]
+    room = 0.05 * (max(x) - min(x))
+    low, high = _at_least(4.0, min(x) - room, max(x) + room)
+    if samples:
+        grid = np.linspace(max(0.0, low), high, 60)
+        predicted = estimator.predict(grid * budget.baseline / 100.0)
+        mean, upper = _percent(predicted.mean, budget), _percent(predicted.upper, budget)
+        axes.plot(grid, mean, color=BLUE, linewidth=1.4, label="prediction")
+        if np.any(upper > mean):
+            axes.fill_between(grid, mean, upper, color=BLUE, alpha=0.15, linewidth=0, label="up to its upper bound")
+    else:
+        _note(axes, "no samples")
+    axes.axhline(100.0 * budget.fraction, color=BLACK, linewidth=1.2, linestyle="--", label="budget")
+    limits_of_y = _at_least(4.0, *axes.get_ylim())
+    axes.axline((0.0, 0.0), slope=1.0, color=GREY, linewidth=0.7, linestyle=":", label="no change")
+    axes.set(xlim=(low, high), ylim=limits_of_y)
+    axes.set_xlabel("SynOps before fine-tuning, % of the dense network")
+    axes.set_ylabel("after fine-tuning, %")
+    _add_legend(figure)
+    return figure
+
+
+@matplotlib.rc_context(STYLE)
+def channels_figure(full: Mapping[str, int], widths: Mapping[str, int]) -> Figure:
+    """Draw the channels that are kept of each group.
+
+    Args:
+        full: Group name -> channels of the dense network, in network order.
+        widths: Group name -> channels of the result.
+    """
+    figure, axes = _canvas("channels", height=0.7 + 0.24 * len(full))
+    rows = range(len(full))
+    kept = [widths[name] for name in full]
+    axes.barh(rows, list(full.values()), height=0.72, color="#dcdcdc", label="removed")
+    axes.barh(rows, kept, height=0.72, color=BLUE, label="kept")
+    for row, width, channels in zip(rows, kept, full.values(), strict=True):
+        label = f"{width} of {channels} ({100.0 * width / channels:.0f} %)"
+        axes.annotate(label, (channels, row), (4, 0), textcoords="offset points", va="center", fontsize=8.5)
+    names = [name if len(name) <= LONGEST_NAME else f"…{name[1 - LONGEST_NAME :]}" for name in full]
+    axes.set_yticks(rows, names, parse_math=False)
+    axes.set_ylim(len(full) - 0.4, -0.6)
+    widest = max(full.values())
+    axes.set_xlim(0.0, 1.4 * widest)  # room for the labels
+    axes.set_xticks([0, widest // 2, widest])
+    axes.grid(visible=False)
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlabel("channels")
+    _add_legend(figure)
+    return figure
+
+
+def figure_svg(figure: Figure) -> str:
+    """Return a figure as an ``<svg>`` element for a page: the same text for the same figure, ids of its own."""
+    text = io.StringIO()
+    plain = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    with matplotlib.rc_context(STYLE | {"svg.hashsalt": figure.get_label()}):
+        figure.savefig(text, format="svg", metadata=plain)
+    svg = text.getvalue()
+    return re.sub(r'<g id="[^"]*">', "<g>", svg[svg.index("<svg") :])  # names like axes_1, which every figure has
+
+
+def figure_png(figure: Figure) -> bytes:
+    """Return a figure as PNG, 1000 pixels wide."""
+    image = io.BytesIO()
+    with matplotlib.rc_context(STYLE):
+        figure.savefig(image, format="png", dpi=1000 / WIDTH)
+    return image.getvalue()
+
+
+def _canvas(name: str, height: float = 3.3) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    figure.set_label(name)
+    return figure, figure.add_subplot()
+
+
+def _add_legend(figure: Figure) -> None:
+    """Put the legend above the axes, where it covers no data."""
+    figure.legend(loc="outside upper left", ncols=3, columnspacing=1.2, handletextpad=0.5)
+
+
+def _scatter_by_feasibility(axes: Axes, points: Sequence[tuple[float, float, bool]]) -> None:
+    for wanted, label, look in ((True, "feasible", DOT), (False, "infeasible", CROSS)):
+        chosen = [(x, y) for x, y, feasible in points if feasible == wanted]
+        if chosen:
+            axes.scatter(*zip(*chosen, strict=True), label=label, **look)
+
+
+def _final_point(result: Mapping[str, Any]) -> tuple[float, float]:
+    """Return test SynOps and validation accuracy of the result, in percent."""
+    synops = 100.0 * result["result"]["synops"] / result["baseline"]["synops"]
+    return synops, 100.0 * result["result"]["validation_accuracy"]
+
+
+def _percent(synops: Any, budget: Budget) -> Any:
+    return 100.0 * synops / budget.baseline
+
+
+def _at_least(span: float, low: float, high: float) -> tuple[float, float]:
+    """Return a range about the same middle, so that almost equal values are not blown up."""
+    missing = max(0.0, span - (high - low))
+    return low - missing / 2.0, high + missing / 2.0
+
+
+def _limit_accuracy(axes: Axes) -> None:
+    """Show four points or more, and nothing that no accuracy can be."""
+    low, high = _at_least(4.0, *axes.get_ylim())
+    axes.set_ylim(max(low, -1.0), min(high, 101.0))
+
+
+def _note(axes: Axes, text: str) -> None:
+    axes.set_title(text, loc="right", fontsize=9.0, color=VERMILLION)

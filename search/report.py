@@ -1,0 +1,241 @@
+"""``report.html``: one file that shows a whole run, without a network, from a phone to a printer."""
+
+import dataclasses
+import html
+import shlex
+from collections.abc import Iterator
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from typing import Final
+
+from matplotlib.figure import Figure
+from optuna.trial import FrozenTrial
+
+from conf.schema import SearchConfig
+from search._report_page import page
+from search._report_page import picture
+from search._report_page import table
+from search.budget import Budget
+from search.configuration import choices
+from search.configuration import load_config
+from search.estimator import Estimator
+from search.figures import channels_figure
+from search.figures import estimator_figure
+from search.figures import figure_svg
+from search.figures import progress_figure
+from search.figures import trade_off_figure
+from search.files import write_text
+from search.sampling import Sample
+
+CAPTIONS: Final = {
+    "progress": (
+        "Was the search still finding better networks?",
+        "Each mark is a network that was pruned and measured; the line is the best within the budget so far. "
+        "Where it is flat for long, more evaluations brought nothing; where it climbs at the end, more might.",
+    ),
+    "trade-off": (
+        "Does the best network use the budget up?",
+        "Marks lie at the SynOps predicted for after fine-tuning and at the accuracy before it. A trial is feasible "
+        "where its thin line, which ends at the upper bound, stays left of the budget. The arrow shows what "
+        "fine-tuning made of the best trial; the star's SynOps are measured, on test data.",
+    ),
+    "estimator": (
+        "Can the prediction be trusted?",
+        "Each dot is a pruned network, measured before and after fine-tuning. Dots should lie close to the line, and "
+        "the final network not above the shaded band. Above the line of no change, fine-tuning adds SynOps.",
+    ),
+    "channels": (
+        "Where was the network cut?",
+        "Channels kept of each group of layers, in network order: what keeps most is worth its SynOps to accuracy.",
+    ),
+}
+"""What each picture answers, and how to read it."""
+
+PHASES: Final = {
+    "baseline": "training the dense network",
+    "estimator": "fine-tuning samples for the estimator",
+    "search": "search",
+    "finetune": "fine-tuning the result",
+    "verify": "measuring on test data",
+    "total": "total",
+}
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """All that is known of a finished run."""
+
+    result: dict[str, Any]
+    """What ``result.json`` holds."""
+    trials: list[FrozenTrial]
+    samples: list[Sample]
+    """What the estimator was fitted to."""
+    estimator: Estimator
+    budget: Budget
+    """In SynOps on validation data."""
+    full: dict[str, int]
+    """Group name -> channels of the dense network, in network order."""
+    config: SearchConfig
+
+
+def write_report(file: Path, record: RunRecord) -> None:
+    """Write the report of a run; the same record gives the same bytes.
+
+    Args:
+        file: Such as ``runs/<name>/report.html``; replaced atomically.
+        record: The run.
+    """
+    result = record.result
+    pictures = [picture(name, figure_svg(each), *CAPTIONS[name]) for name, each in draw_figures(record).items()]
+    sections = [
+        _heading(result),
+        _comparison(result),
+        *pictures,
+        _estimator(record),
+        _seconds(result["seconds"]),
+        _reproduction(record),
+    ]
+    write_text(file, page(f"{result['network']} on {result['data']}: {result['strategy']}", sections))
+
+
+def draw_figures(record: RunRecord) -> dict[str, Figure]:
+    """Return the four pictures of a run by name."""
+    result = record.result
+    return {
+        "progress": progress_figure(record.trials),
+        "trade-off": trade_off_figure(record.trials, record.budget, result),
+        "estimator": estimator_figure(record.samples, record.estimator, record.budget, record.trials, result),
+        "channels": channels_figure(record.full, result["result"]["widths"]),
+    }
+
+
+def command_of(config: SearchConfig) -> str:
+    """Return a command line that gives ``config`` again: names first, then all settings that they do not imply."""
+    named = {"data": config.data.name, "network": config.network.name, "strategy": config.strategy.name}
+    words = [word for group, name in named.items() if name in choices(group) for word in (f"--{group}", name)]
+    implied = dict(leaves(dataclasses.asdict(load_config(words))))
+    for key, value in leaves(dataclasses.asdict(config)):
+        if value != implied.get(key, {}):
+            words += [f"--{key}", "null" if value is None else str(value)]
+    return shlex.join(["python", "-m", "search", *words])
+
+
+def leaves(values: Mapping[str, Any], separator: str = ".", prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield ``("a.b", value)`` for each value of nested plain dicts; an empty dict is a value."""
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from leaves(value, separator, f"{prefix}{key}{separator}")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _heading(result: Mapping[str, Any]) -> str:
+    budget = result["budget"]
+    allowed = f"{_percent(budget['target_fraction'])} of the dense network's SynOps"
+    facts = (
+        f"Strategy {result['strategy']}, budget {allowed}, T = {result['time_steps']}, seed {result['seed']}, "
+        f"{result['evaluations']} evaluations in {result['trials']} trials."
+    )
+    return (
+        f"<h1>{html.escape(result['network'])} on {html.escape(result['data'])}</h1>\n<p>{html.escape(facts)}</p>\n"
+        f'<p class="verdict {"met" if budget["met"] else "infeasible"}">{_verdict(result)}</p>'
+    )
+
+
+def _verdict(result: Mapping[str, Any]) -> str:
+    budget, synops = result["budget"], result["result"]["synops"]
+    measured = (
+        f"Measured on test data, the result needs {_percent(synops / result['baseline']['synops'])} of the dense "
+        f"network's SynOps; allowed are {_percent(budget['target_fraction'])}."
+    )
+    if budget["met"]:
+        text = f"<b>Budget met.</b> {measured}"
+    else:
+        text = f"<b>Infeasible: the budget is not met.</b> {measured}"
+        if synops <= budget["target_synops"]:
+            text += " On validation data, which count as well, it needs more than that, less two standard errors."
+    if budget["tightened"]:
+        again = "once" if budget["tightened"] == 1 else f"{budget['tightened']} times"
+        text += f" It was made smaller and fine-tuned again, {again}, to come closer to the budget."
+    return text
+
+
+def _comparison(result: Mapping[str, Any]) -> str:
+    before, after = result["baseline"], result["result"]
+    rows = [
+        (title, f"{100.0 * before[key]:.2f} %", f"{100.0 * after[key]:.2f} %", _points(after[key] - before[key]))
+        for title, key in (("test accuracy", "test_accuracy"), ("validation accuracy", "validation_accuracy"))
+    ]
+    for title, key, scale, digits in (
+        ("SynOps per sample, test data", "synops", 1.0, 0),
+        ("parameters", "parameters", 1.0, 0),
+        ("MACs per sample, layers with analog input", "macs", 1.0, 0),
+        ("size, KiB", "size_bytes", 1.0 / 1024.0, 1),
+        ("latency of a batch, ms", "batch_seconds", 1000.0, 2),
+    ):
+        old, new = scale * before[key], scale * after[key]
+        rows.append((title, f"{old:,.{digits}f}", f"{new:,.{digits}f}", _percent(new / old) if old else "-"))
+    return "<h2>Before and after</h2>\n" + table(("", "dense", "result", "result / dense"), rows)
+
+
+def _estimator(record: RunRecord) -> str:
+    fitted, dense = record.result["estimator"], record.budget.baseline
+    lines = [f"Fitted to {fitted['samples']} pruned networks, measured before and after fine-tuning"]
+    if fitted["slope"] is not None and fitted["intercept"] is not None:
+        sign = "-" if fitted["intercept"] < 0.0 else "+"
+        lines[0] += f": SynOps after = {fitted['slope']:.3f} x before {sign} {abs(fitted['intercept']):,.0f}"
+    lines[0] += "."
+    if fitted["holdout_mae_fraction"] is not None:
+        lines.append(
+            "The SynOps of samples near the budget, each left out in turn, are predicted with a mean error of "
+            f"{_percent(fitted['holdout_mae_fraction'], 2)} of the dense network's."
+        )
+    lower, mean, upper = (fitted[key] / dense for key in ("lower", "predicted_synops", "upper"))
+    measured = record.result["result"]["synops"] / record.result["baseline"]["synops"]
+    confidence = _percent(record.config.estimator.confidence, 0)
+    lines.append(
+        f"For the chosen network it predicted {_percent(mean)} of the dense network's SynOps, between "
+        f"{_percent(lower)} and {_percent(upper)} (each bound with {confidence} confidence); "
+    )
+    if record.result["budget"]["tightened"]:
+        lines[-1] += f"after it was made smaller, {_percent(measured)} were measured."
+    else:
+        where = "below" if measured < lower else "above" if measured > upper else "within"
+        lines[-1] += f"{_percent(measured)} were measured, {where} these bounds."
+    return "<h2>Estimator</h2>\n<p>" + html.escape(" ".join(lines)) + "</p>"
+
+
+def _seconds(seconds: Mapping[str, float]) -> str:
+    rows = [
+        (title, _duration(seconds[key]), _percent(seconds[key] / seconds["total"] if seconds["total"] else 0.0))
+        for key, title in PHASES.items()
+    ]
+    note = "<p>The dense network and the samples may be shared with other runs; their time is counted in full.</p>"
+    return "<h2>Where the time went</h2>\n" + table((), rows) + "\n" + note
+
+
+def _reproduction(record: RunRecord) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in record.result["versions"].items())
+    settings = [(key, "null" if value is None else value) for key, value in leaves(dataclasses.asdict(record.config))]
+    return (
+        "<h2>To do it again</h2>\n"
+        f"<pre>{html.escape(command_of(record.config))}</pre>\n<p>With {html.escape(versions)}.</p>\n"
+        f"<details>\n<summary>All settings</summary>\n{table((), settings)}\n</details>"
+    )
+
+
+def _percent(fraction: float, digits: int = 1) -> str:
+    return f"{100.0 * fraction:.{digits}f} %"
+
+
+def _points(difference: float) -> str:
+    return f"{100.0 * difference:+.2f} points"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60.0:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

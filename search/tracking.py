@@ -1,0 +1,205 @@
+"""Who else gets the numbers of a run while it works: nobody, or Weights & Biases.
+
+The study and the run folder are the record; a tracker is a view that can be rebuilt from them. The caller hands in
+all recorded samples and trials after every start, so that everything is there once, however often the run was
+killed: an online run goes on and what it has is skipped, an offline run, which W&B cannot resume, starts afresh.
+"""
+
+import dataclasses
+import io
+import json
+import netrc
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+from typing import Any
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from optuna.trial import FrozenTrial
+from PIL import Image
+
+from conf.schema import SearchConfig
+from search.configuration import digest
+from search.configuration import identity
+from search.configuration import run_name
+from search.errors import SearchError
+from search.figures import figure_png
+from search.objective import is_feasible
+from search.report import RunRecord
+from search.report import draw_figures
+from search.report import leaves
+from search.sampling import Sample
+
+if TYPE_CHECKING:
+    import wandb
+
+TRIAL_COLUMNS = (
+    "number",
+    "value",
+    "accuracy",
+    "synops",
+    "predicted_synops",
+    "upper",
+    "constraint",
+    "parameters",
+    "widths",
+)
+SAMPLE_COLUMNS = ("index", "pre", "post", "accuracy_pre", "accuracy_post")
+
+
+class Tracker(Protocol):
+    """What a run tells about itself."""
+
+    def sample(self, sample: Sample) -> None:
+        """Take a sample of the estimator; all of them come before the first trial."""
+        ...
+
+    def trial(self, trial: FrozenTrial, best: FrozenTrial | None) -> None:
+        """Take a finished trial and the best one so far; in order, recorded ones again after every start."""
+        ...
+
+    def finish(self, record: RunRecord) -> None:
+        """Take the finished run."""
+        ...
+
+    def close(self) -> None:
+        """End, with the run finished or not."""
+        ...
+
+
+class NoTracker:
+    """Tells nobody."""
+
+    def sample(self, sample: Sample) -> None:
+        """Do nothing."""
+
+    def trial(self, trial: FrozenTrial, best: FrozenTrial | None) -> None:
+        """Do nothing."""
+
+    def finish(self, record: RunRecord) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class WandbTracker:
+    """Tells Weights & Biases: online where there is a key, else offline in ``<folder>/wandb``; never asks for one."""
+
+    def __init__(self, config: SearchConfig, folder: Path) -> None:
+        """Start the W&B run that belongs to ``config``; ``WANDB_MODE`` is respected.
+
+        Raises:
+            SearchError: If it does not start.
+        """
+        import wandb
+
+        run_id = digest([run_name(config), identity(config)])
+        for left_over in (folder / "wandb").glob(f"offline-run-*-{run_id}"):
+            shutil.rmtree(left_over)
+        try:
+            self._run = wandb.init(
+                project=config.logger.project,
+                entity=config.logger.entity,
+                group=config.logger.group or _group(config),
+                name=run_name(config),
+                tags=[config.strategy.name],
+                config=dataclasses.asdict(config),
+                id=run_id,
+                resume="allow",
+                dir=folder,
+                mode=None if os.environ.get("WANDB_MODE") else "online" if _has_key() else "offline",
+                settings=wandb.Settings(silent=True, console="off", reinit="create_new"),
+            )
+        except (wandb.Error, ValueError, OSError) as error:
+            raise SearchError(
+                f"Weights & Biases did not start ({' '.join(str(error).split())}). "
+                "Set WANDB_MODE=offline to go without the network, or logger to none to go without it."
+            ) from error
+        self._run.define_metric("trial/*", summary="none")  # the last trial is no summary of a run
+        self._samples: list[Sample] = []
+        self._is_finished = False
+
+    def sample(self, sample: Sample) -> None:
+        """Keep a sample for the table that goes out with the first trial."""
+        self._samples.append(sample)
+
+    def trial(self, trial: FrozenTrial, best: FrozenTrial | None) -> None:
+        """Log a trial as the step of its number, unless W&B has it."""
+        if trial.number < self._run.starting_step:
+            return
+        row: dict[str, Any] = {
+            f"trial/{name}": value
+            for name, value in zip(TRIAL_COLUMNS, _trial_row(trial), strict=True)
+            if isinstance(value, int | float)
+        }
+        if best is not None and is_feasible(best):
+            row["best_feasible_accuracy"] = best.user_attrs["accuracy"]
+        if trial.number == 0:
+            rows = [[getattr(sample, name) for name in SAMPLE_COLUMNS] for sample in self._samples]
+            row["tables/samples"] = _table(SAMPLE_COLUMNS, rows)
+        self._run.log(row, step=trial.number, commit=True)
+
+    def finish(self, record: RunRecord) -> None:
+        """Log the table of trials and the pictures, and summarise the result."""
+        import wandb
+
+        row: dict[str, Any] = {
+            f"figures/{name}": wandb.Image(Image.open(io.BytesIO(figure_png(figure))))
+            for name, figure in draw_figures(record).items()
+        }
+        row["tables/trials"] = _table(TRIAL_COLUMNS, [_trial_row(trial) for trial in record.trials])
+        self._run.log(row, step=len(record.trials), commit=True)
+        self._run.summary.update(dict(leaves(record.result, separator="/")))
+        self._is_finished = True
+
+    def close(self) -> None:
+        """End the W&B run, as failed where the search did not finish."""
+        self._run.finish(exit_code=0 if self._is_finished else 1)
+
+
+def open_tracker(config: SearchConfig, folder: Path) -> Tracker:
+    """Return the tracker that ``logger.name`` asks for.
+
+    Args:
+        config: Settings of the run.
+        folder: Of the run; exists.
+
+    Raises:
+        SearchError: If W&B does not start.
+    """
+    return NoTracker() if config.logger.name == "none" else WandbTracker(config, folder)
+
+
+def _trial_row(trial: FrozenTrial) -> list[Any]:
+    seen = trial.user_attrs
+    measured = [seen.get(name) for name in ("accuracy", "synops", "predicted_synops", "upper")]
+    widths = json.dumps(seen.get("widths"))
+    return [trial.number, trial.value, *measured, trial.constraints.get("synops"), seen.get("parameters"), widths]
+
+
+def _table(columns: Sequence[str], rows: list[list[Any]]) -> "wandb.Table":
+    import wandb
+
+    return wandb.Table(columns=list(columns), data=rows)
+
+
+def _group(config: SearchConfig) -> str:
+    """Return what runs that differ in strategy and seed have in common."""
+    budget = config.budget
+    target = f"{budget.target:g}" if budget.synops is None else f"{budget.synops:g}synops"
+    return f"{config.data.name}-{(config.network._target_ or config.network.name).rsplit('.', 1)[-1]}-{target}"
+
+
+def _has_key() -> bool:
+    """Tell whether W&B would find a key by itself: in the environment or in ``~/.netrc``."""
+    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
+        return True
+    host = urlsplit(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname
+    try:
+        return host in netrc.netrc(Path(os.environ.get("NETRC", "~/.netrc")).expanduser()).hosts
+    except (OSError, netrc.NetrcParseError):
+        return False

@@ -1,0 +1,1 @@
+"""Tests mirror the packages; shared promises are the classes in the ``conformance`` modules."""

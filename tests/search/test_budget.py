@@ -1,0 +1,214 @@
+"""Projection against an oracle that enumerates every rounding point, and the arithmetic of the budget by hand."""
+
+import math
+from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import example
+from hypothesis import given
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from search.budget import Budget
+from search.budget import project
+from search.budget import widths_of
+from search.errors import SearchError
+
+
+@dataclass(frozen=True)
+class Case:
+    """A proposal and a cost: own cost of each channel, and of each pair of channels in neighbouring groups."""
+
+    ratios: list[float]
+    full: list[int]
+    own: list[int]
+    pairs: list[int]
+    low: float
+    level: float
+    """Where the target lies between the smallest network (0) and the dense one (1)."""
+
+    def cost(self, widths: Sequence[int]) -> float:
+        chained = sum(c * a * b for c, a, b in zip(self.pairs, widths, widths[1:], strict=False))
+        return chained + sum(c * a for c, a in zip(self.own, widths, strict=True))
+
+    @property
+    def target(self) -> float:
+        least = self.cost([max(1, round(self.low * full)) for full in self.full])
+        return least + self.level * (self.cost(self.full) - least)
+
+    def project(self, ratios: list[float] | None = None) -> list[int]:
+        proposed = self.ratios if ratios is None else ratios
+        return project(proposed, self.full, low=self.low, cost=self.cost, target=self.target)
+
+    def rounded(self) -> list[int]:
+        """Return the widths of the least feasible exponent, by trying all intervals between rounding points."""
+        logs = [math.log(min(ratio, 1.0 - 1e-6)) for ratio in self.ratios]
+        points = sorted(
+            {math.log((k - 0.5) / full) / log for log, full in zip(logs, self.full, strict=True) for k in range(1, full + 1)}
+            | {math.log(self.low) / log for log in logs}
+        )
+        apart = [points[0] / 2.0]
+        apart += [(a + b) / 2.0 for a, b in zip(points, points[1:], strict=False) if b - a > 1e-9 * b]
+        for p in [*apart, 2.0 * points[-1]]:
+            bent = [max(self.low, math.exp(p * log)) for log in logs]
+            widths = [min(full, max(1, round(each * full))) for each, full in zip(bent, self.full, strict=True)]
+            if self.cost(widths) <= self.target:
+                return widths
+        raise AssertionError("the last interval is the smallest network, which is within the target")
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> Case:
+    groups = draw(st.integers(1, 5))
+    low = draw(st.sampled_from([0.03, 0.1, 0.25]))
+    full = st.lists(st.integers(1, 64), min_size=groups, max_size=groups)
+    ratio = st.one_of(st.sampled_from([low, 1.0]), st.floats(low, 1.0))
+    return Case(
+        ratios=draw(st.lists(ratio, min_size=groups, max_size=groups)),
+        full=draw(full),
+        own=draw(st.lists(st.integers(1, 50), min_size=groups, max_size=groups)),
+        pairs=draw(st.lists(st.integers(0, 9), min_size=groups - 1, max_size=groups - 1)),
+        low=low,
+        level=draw(st.floats(0.0, 1.0)),
+    )
+
+
+def total(widths: Sequence[int]) -> float:
+    return float(sum(widths))
+
+
+@settings(max_examples=150, deadline=None)
+@given(cases())
+@example(Case([1.0, 1.0, 0.5], [64, 32, 16], [1, 1, 1], [1, 1], 0.1, 0.0))
+@example(Case([1.0, 0.999], [64, 64], [5, 1], [3], 0.1, 0.001))
+def test_projection_is_the_least_exponent_that_fits_plus_single_channels(case: Case) -> None:
+    widths, rounded = case.project(), case.rounded()
+    assert case.cost(widths) <= case.target
+    assert all(0 <= width - base <= 1 for width, base in zip(widths, rounded, strict=True))
+    for group, (width, base) in enumerate(zip(widths, rounded, strict=True)):
+        larger = [*widths[:group], width + 1, *widths[group + 1 :]]
+        assert width > base or width == case.full[group] or case.cost(larger) > case.target
+
+
+@settings(max_examples=150, deadline=None)
+@given(cases())
+def test_projection_keeps_the_order_of_ratios_to_a_channel(case: Case) -> None:
+    found = list(zip(case.ratios, case.project(), case.full, strict=True))
+    for ratio_a, width_a, full_a in found:
+        for ratio_b, width_b, full_b in found:
+            if ratio_a > ratio_b:
+                assert width_a / full_a >= width_b / full_b - 0.5 / full_a - 1.5 / full_b
+
+
+@settings(max_examples=150, deadline=None)
+@given(cases())
+def test_projection_of_projected_widths_keeps_them(case: Case) -> None:
+    """Only groups that took a single channel in the first round may take some more in the second."""
+    first = case.project()
+    second = case.project([max(case.low, width / full) for width, full in zip(first, case.full, strict=True)])
+    assert all(again >= width for width, again in zip(first, second, strict=True))
+    for width, again, base in zip(first, second, case.rounded(), strict=True):
+        assert again == width or width > base
+
+
+@settings(max_examples=60, deadline=None)
+@given(cases())
+def test_widths_stay_between_the_least_and_the_dense_network(case: Case) -> None:
+    for width, full in zip(case.project(), case.full, strict=True):
+        assert max(1, round(case.low * full)) <= width <= full
+
+
+@pytest.mark.parametrize("target", [48, 96, 143])
+def test_ratios_of_one_still_shrink(target: int) -> None:
+    widths = project([1.0, 1.0, 1.0], [48, 48, 48], low=0.1, cost=total, target=target)
+    assert sum(widths) == target
+    assert max(widths) - min(widths) <= 1
+
+
+def test_whole_groups_shrink_last() -> None:
+    # 30 + 3 would be too many, so the second group goes to its least of 3 and the first is cut as well
+    assert project([1.0, 0.5], [30, 30], low=0.1, cost=total, target=20) == [17, 3]
+    assert project([1.0, 0.5], [30, 30], low=0.1, cost=total, target=36) == [30, 6]
+
+
+def test_equal_ratios_stay_equal_where_the_budget_allows() -> None:
+    assert project([0.7, 0.7], [10, 20], low=0.1, cost=total, target=15) == [5, 10]
+
+
+@pytest.mark.parametrize(("spare", "widths"), [(0, [5, 5, 6]), (1, [5, 6, 6]), (2, [6, 6, 6]), (10, [5, 5, 7])])
+def test_spare_channels_go_where_rounding_took_most(spare: int, widths: list[int]) -> None:
+    """Just before the third group would round up, 5.2, 5.3 and 6.5 channels are wanted; its channels cost 10 each."""
+
+    def cost(widths: Sequence[int]) -> float:
+        return widths[0] + widths[1] + 10.0 * widths[2]
+
+    assert project([0.51, 0.52, 0.64], [10, 10, 10], low=0.1, cost=cost, target=70.0 + spare) == widths
+
+
+@pytest.mark.parametrize("target", [60.0, 61.0, 1e9])
+def test_a_budget_that_the_dense_network_meets_changes_nothing(target: float) -> None:
+    assert project([0.1, 0.3, 1.0], [20, 20, 20], low=0.1, cost=total, target=target) == [20, 20, 20]
+    assert project([0.1], [2000], low=0.1, cost=total, target=2000.0) == [2000]
+
+
+def test_the_least_network_is_reached_and_below_it_is_refused() -> None:
+    assert project([0.9, 1.0], [20, 30], low=0.1, cost=total, target=5.0) == [2, 3]
+    with pytest.raises(SearchError, match=r"budget of 4\.9 SynOps is below .* needs \(5 at keep ratio 0\.1 every.* Raise"):
+        project([0.9, 1.0], [20, 30], low=0.1, cost=total, target=4.9)
+
+
+def test_widths_are_rounded_and_at_least_one() -> None:
+    assert widths_of([0.1, 0.26, 0.24, 1.0, 0.7], [4, 10, 10, 8, 3]) == [1, 3, 2, 8, 2]
+    with pytest.raises(ValueError, match="zip"):
+        widths_of([0.5], [4, 4])
+
+
+def test_a_budget_is_a_share_or_a_number() -> None:
+    share = Budget.of(2000.0, fraction=0.4, synops=None)
+    number = Budget.of(2000.0, fraction=0.4, synops=500.0)
+    assert (share.target, share.baseline, share.fraction) == (800.0, 2000.0, 0.4)
+    assert (number.target, number.fraction) == (500.0, 0.25)
+    assert Budget.of(2000.0, fraction=1.0, synops=None).target == 2000.0
+
+
+@pytest.mark.parametrize(
+    ("baseline", "synops", "message"),
+    [
+        (0.0, None, "no SynOps at all.*train it longer"),
+        (math.nan, None, "no SynOps at all"),
+        (100.0, 100.5, r"budget\.synops is 100\.5, but the dense network needs only 100\. Choose less"),
+    ],
+)
+def test_an_impossible_budget_is_refused(baseline: float, synops: float | None, message: str) -> None:
+    with pytest.raises(SearchError, match=message):
+        Budget.of(baseline, fraction=0.5, synops=synops)
+
+
+def test_the_constraint_is_zero_on_the_budget() -> None:
+    budget = Budget(target=400.0, baseline=1000.0)
+    assert [budget.constraint(upper) for upper in (300.0, 400.0, 500.0)] == [-0.25, 0.0, 0.25]
+
+
+@pytest.mark.parametrize(
+    ("synops", "error", "met"),
+    [(400.0, 0.0, True), (400.1, 0.0, False), (396.0, 2.0, True), (396.0, 2.1, False), (10.0, math.nan, False)],
+)
+def test_a_budget_is_met_with_two_standard_errors(synops: float, error: float, met: bool) -> None:
+    assert Budget(target=400.0, baseline=1000.0).met_by(synops, error) is met
+
+
+def test_the_cost_is_asked_for_few_widths() -> None:
+    """It costs microseconds in a search, but a network of 20 groups should not need thousands of calls."""
+    calls: list[int] = []
+
+    def counted(cost: Callable[[Sequence[int]], float]) -> Callable[[Sequence[int]], float]:
+        def call(widths: Sequence[int]) -> float:
+            calls.append(1)
+            return cost(widths)
+
+        return call
+
+    project([0.5] * 20, [512] * 20, low=0.1, cost=counted(total), target=4000.0)
+    assert len(calls) < 120

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import optuna
+import torch
 from rich.console import Console
 from rich.table import Table
 
@@ -49,6 +50,7 @@ def main() -> None:
     config = restore_config(arguments.run)
     if arguments.data_root:
         config.data.root = arguments.data_root
+    torch.set_num_threads(config.threads)
     dense, folder = shared_folders(config)
     task = Task(config)
     baseline = open_baseline(task, dense)

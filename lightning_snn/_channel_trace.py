@@ -170,8 +170,7 @@ class _Reader:
         """Tell whether a channel that reaches this node is an output of the network."""
         module, pruner = dep.target.module, self.graph.get_pruner_of_module(dep.target.module)
         consumed = isinstance(module, WEIGHTED) and dep.handler != pruner.prune_out_channels
-        is_last = dep.target.type == tp.ops.OPTYPE.OUTPUT or dep.target.grad_fn in self.outputs
-        return is_last and not consumed
+        return dep.target.grad_fn in self.outputs and not consumed
 
     def _ports(self, root: str, node: Any, handler: Any) -> list[tuple[Port, int]]:
         """Name the ports that Torch-Pruning would prune at a node, with their sizes."""

@@ -18,7 +18,9 @@ def step_mode(network: nn.Module) -> str:
     Raises:
         NetworkError: If layers disagree, or no layer has a step mode.
     """
-    modes = {module.step_mode for module in network.modules() if isinstance(module, base.StepModule)}
+    # SpikingJelly's containers are step modules that never get a mode of their own: they take that of their content.
+    found = (getattr(module, "step_mode", None) for module in network.modules() if isinstance(module, base.StepModule))
+    modes = {mode for mode in found if mode is not None}
     if len(modes) != 1:
         raise NetworkError(
             f"A network needs SpikingJelly layers in one step mode: found {sorted(modes) or 'none'} in "
@@ -44,10 +46,7 @@ def run_network(network: nn.Module, x_TBCHW: Tensor) -> Tensor:
     """
     functional.reset_net(network)
     steps, batch = x_TBCHW.shape[:2]
-    if step_mode(network) == "m":
-        logits_TBK = network(x_TBCHW)
-    else:
-        logits_TBK = torch.stack([network(x_BCHW) for x_BCHW in x_TBCHW])
+    logits_TBK = network(x_TBCHW) if step_mode(network) == "m" else torch.stack([network(x_BCHW) for x_BCHW in x_TBCHW])
     if not isinstance(logits_TBK, Tensor) or logits_TBK.ndim != 3 or logits_TBK.shape[:2] != (steps, batch):
         found = tuple(logits_TBK.shape) if isinstance(logits_TBK, Tensor) else type(logits_TBK).__name__
         raise NetworkError(

@@ -98,6 +98,7 @@ def _carry_out(config: SearchConfig, run: RunFolder, reporter: Reporter) -> None
         result = describe_run(task, baseline, tuned, tests, study, samples, estimator, budget, reporter.seconds)
         save_artifact(run.path / "best", tuned.network.cpu(), task.example, result["result"])
         record = RunRecord(
+            config=config,
             result=result,
             trials=study.trials,
             samples=samples,

@@ -93,11 +93,11 @@ class WandbTracker:
         """Start the W&B run that belongs to ``config``; ``WANDB_MODE`` is respected.
 
         Raises:
-            SearchError: If it does not start.
+            SearchError: If it does not start, or would have to ask for a key.
         """
         import wandb
 
-        run_id = digest([run_name(config), identity(config)])
+        mode, run_id = _mode(), digest([run_name(config), identity(config)])
         for left_over in (folder / "wandb").glob(f"offline-run-*-{run_id}"):
             shutil.rmtree(left_over)
         try:
@@ -111,7 +111,7 @@ class WandbTracker:
                 id=run_id,
                 resume="allow",
                 dir=folder,
-                mode=None if os.environ.get("WANDB_MODE") else "online" if _has_key() else "offline",
+                mode=mode,  # type: ignore[arg-type]  # which names there are, W&B says
                 settings=wandb.Settings(silent=True, console="off", reinit="create_new"),
             )
         except (wandb.Error, ValueError, OSError) as error:
@@ -192,6 +192,23 @@ def _group(config: SearchConfig) -> str:
     budget = config.budget
     target = f"{budget.target:g}" if budget.synops is None else f"{budget.synops:g}synops"
     return f"{config.data.name}-{(config.network._target_ or config.network.name).rsplit('.', 1)[-1]}-{target}"
+
+
+def _mode() -> str:
+    """Return how W&B is to work: as ``WANDB_MODE`` says, else by whether there is a key.
+
+    Raises:
+        SearchError: If W&B would have to ask for a key.
+    """
+    mode, has_key = os.environ.get("WANDB_MODE"), _has_key()
+    if mode is None:
+        return "online" if has_key else "offline"
+    if mode in ("online", "run", "shared") and not has_key:
+        raise SearchError(
+            f"WANDB_MODE is {mode!r}, but there is no key for Weights & Biases. "
+            "Run `wandb login`, set WANDB_API_KEY, or leave WANDB_MODE out to work offline."
+        )
+    return mode
 
 
 def _has_key() -> bool:

@@ -37,7 +37,7 @@ def weights(network: nn.Module) -> dict[str, list[Any]]:
 
 def used(network: nn.Module) -> nn.Module:
     """Give statistics, and gradients in the neurons' state, as a training leaves them."""
-    run_network(network.train(), EXAMPLE).sum().backward()
+    torch.autograd.backward(run_network(network.train(), EXAMPLE).sum())
     return network
 
 
@@ -115,9 +115,8 @@ def test_a_folder_holds_json_and_safetensors_only(tmp_path: Path) -> None:
         "widths": {"features.0": 2, "features.3": 3},
         "example_shape": [2, 3, 1, 4, 4],
     }
-    for file in (tmp_path / "saved").iterdir():
-        with pytest.raises((pickle.UnpicklingError, RuntimeError)):
-            torch.load(file, weights_only=False)  # neither a pickle nor an archive of one
+    loaded = load_file(tmp_path / "saved" / "model.safetensors")
+    assert {name: value.tolist() for name, value in loaded.items()} == weights(network)
 
 
 def test_loading_never_unpickles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,7 +236,6 @@ def test_weights_that_lack_or_exceed_a_tensor_are_refused(saved: Path) -> None:
     ("text", "reason"),
     [
         ("{", "cannot be read"),
-        ("\xff\xfe", "format 1"),
         ("[1, 2]", "format 1"),
         ("null", "format 1"),
         ('{"name": "resnet"}', "format 1"),
@@ -246,7 +244,7 @@ def test_weights_that_lack_or_exceed_a_tensor_are_refused(saved: Path) -> None:
     ],
 )
 def test_json_from_elsewhere_is_refused(text: str, reason: str, saved: Path) -> None:
-    (saved / "architecture.json").write_text(text if reason != "format 1" or text[0] != "\xff" else '"x"')
+    (saved / "architecture.json").write_text(text)
     assert reason in refused(saved)
 
 
@@ -287,7 +285,7 @@ def test_a_class_of_ones_own_must_be_given(tmp_path: Path) -> None:
     assert "Call load_artifact(folder, network=MyNet(...))" in refused(tmp_path / "saved")
 
 
-@pytest.mark.parametrize("network", [tiny_vgg(), Residual(width=3), Residual(width=5)], ids=["class", "less", "more"])
+@pytest.mark.parametrize("network", [tiny_vgg(), Residual(width=3), nn.Linear(2, 2)], ids=["class", "narrow", "linear"])
 def test_a_wrong_network_is_refused(network: nn.Module, tmp_path: Path) -> None:
     save_artifact(tmp_path / "saved", shrink(residual(), {"conv3": [1]}, EXAMPLE), EXAMPLE)
     refused(tmp_path / "saved", network)

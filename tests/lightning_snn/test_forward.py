@@ -1,4 +1,7 @@
-"""One pass from a clean state, in either step mode. Axes: T steps, B batch, C channels, H rows, W columns, K classes."""
+"""One pass from a clean state, in either step mode.
+
+Axes: T time steps, B batch, C channels, H rows, W columns, K classes.
+"""
 
 import pytest
 import torch

@@ -31,7 +31,7 @@ def test_neighbouring_seeds_share_no_stream() -> None:
 
 def test_seeds_are_63_bits_that_are_all_used() -> None:
     seeds = [seed_for(seed, "bits") for seed in range(400)]
-    assert 0 <= min(seeds)
+    assert min(seeds) >= 0
     assert max(seeds) < 2**63
     for bit in range(63):
         assert 130 < sum(seed >> bit & 1 for seed in seeds) < 270  # 200 expected, 7 standard deviations

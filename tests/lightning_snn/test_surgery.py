@@ -297,5 +297,7 @@ def test_one_plan_serves_other_networks_of_the_structure() -> None:
     network, x_TBCHW = tiny()
     plan = ChannelPlan.trace(network, x_TBCHW)
     other = awake(tiny_vgg(), x_TBCHW)
+    run_network(other, x_TBCHW)  # leaves state that cannot be copied
+    small = plan.shrink(other, TINY_KEEP)
     expected = outputs(silenced(other, TINY_TIED, TINY_KEEP), x_TBCHW)
-    torch.testing.assert_close(outputs(plan.shrink(other, TINY_KEEP), x_TBCHW), expected, rtol=0, atol=1e-5)
+    torch.testing.assert_close(outputs(small, x_TBCHW), expected, rtol=0, atol=1e-5)

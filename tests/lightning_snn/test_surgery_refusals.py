@@ -131,6 +131,7 @@ REFUSED: dict[str, tuple[Callable[[], Wired], str]] = {
         around_the_head(lambda x: x.view(*x.shape[:-3], 2, 3, 8, 8).transpose(-3, -4).flatten(-4, -3)),
         "'conv' .* found (View|Transpose)",
     ),
+    "rows of two channels": (around_the_head(lambda x: x.reshape(*x.shape[:-3], 3, 16, 8), 3), "found View"),
     "channels last": (around_the_head(lambda x: x.movedim(-3, -1).movedim(-1, -3)), "'conv' .* found Permute"),
     "slice": (around_the_head(lambda x: x[..., :3, :, :], 3), "'conv' .* found Slice"),
     "stacked rows": (around_the_head(lambda x: torch.cat([x, x], -2)), "'conv' .* found Cat"),

@@ -115,7 +115,6 @@ def squeeze_excitation() -> Wired:
 
 def container() -> Wired:
     pair = layer.SeqToANNContainer(nn.Conv2d(6, 5, 3, bias=False), nn.BatchNorm2d(5))
-    pair.step_mode = "m"  # it has none until one is set
     return chain(pair, lif(), features=5)
 
 

@@ -26,7 +26,6 @@ class Echo(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.flatten = layer.Flatten(step_mode="m")
-        self.unused = nn.Parameter(torch.zeros(1))
 
     def forward(self, x_TBCHW: Tensor) -> Tensor:
         logits_TBK: Tensor = self.flatten(x_TBCHW)

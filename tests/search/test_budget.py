@@ -46,7 +46,11 @@ class Case:
         """Return the widths of the least feasible exponent, by trying all intervals between rounding points."""
         logs = [math.log(min(ratio, 1.0 - 1e-6)) for ratio in self.ratios]
         points = sorted(
-            {math.log((k - 0.5) / full) / log for log, full in zip(logs, self.full, strict=True) for k in range(1, full + 1)}
+            {
+                math.log((k - 0.5) / full) / log
+                for log, full in zip(logs, self.full, strict=True)
+                for k in range(1, full + 1)
+            }
             | {math.log(self.low) / log for log in logs}
         )
         apart = [points[0] / 2.0]
@@ -155,7 +159,9 @@ def test_a_budget_that_the_dense_network_meets_changes_nothing(target: float) ->
 
 def test_the_least_network_is_reached_and_below_it_is_refused() -> None:
     assert project([0.9, 1.0], [20, 30], low=0.1, cost=total, target=5.0) == [2, 3]
-    with pytest.raises(SearchError, match=r"budget of 4\.9 SynOps is below .* needs \(5 at keep ratio 0\.1 every.* Raise"):
+    with pytest.raises(
+        SearchError, match=r"budget of 4\.9 SynOps is below .* needs \(5 at keep ratio 0\.1 every.* Raise"
+    ):
         project([0.9, 1.0], [20, 30], low=0.1, cost=total, target=4.9)
 
 

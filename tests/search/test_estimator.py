@@ -128,7 +128,9 @@ def test_units_do_not_matter(name: str, samples: list[tuple[int, int]], unit: fl
     assume(np.ptp(pre) > 0.0)
     plain = build_estimator(name, 0.95).fit(pre, post).predict(x)
     scaled = build_estimator(name, 0.95).fit(unit * pre, unit * post).predict(unit * x)
-    for one, other in zip((plain.mean, plain.lower, plain.upper), (scaled.mean, scaled.lower, scaled.upper), strict=True):
+    for one, other in zip(
+        (plain.mean, plain.lower, plain.upper), (scaled.mean, scaled.lower, scaled.upper), strict=True
+    ):
         assert float(other) == pytest.approx(unit * float(one), rel=1e-6, abs=1e-3 * unit)
 
 

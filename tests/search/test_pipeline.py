@@ -1,0 +1,252 @@
+"""The whole pipeline on tiny digits: every strategy, killed and resumed, and every way it can refuse."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+import torch
+
+from lightning_snn.artifact import load_artifact
+from lightning_snn.surgery import channel_groups
+from search.cli import main
+from search.strategies import STRATEGIES
+
+TINY = (
+    "--threads 1 --data.train_samples 300 --data.batch_size 50 --network.time_steps 2 "
+    "--network.options.plan [8,M,12,M,16,M] --training.epochs 8 --finetuning.epochs 2 --space.low 0.2 "
+    "--estimator.min_samples 4 --estimator.max_samples 5 --estimator.batch 1 --space.recalibration_batches 2 "
+    "--budget.target 0.6"
+).split()
+RULES = ("uniform", "l1")
+EVALUATIONS = 12
+
+
+def arguments(runs: Path, strategy: str, *more: str) -> list[str]:
+    evaluations = "1" if strategy in RULES else str(EVALUATIONS)
+    return [*TINY, "--runs", str(runs), "--strategy", strategy, "--strategy.evaluations", evaluations, *more]
+
+
+def only_run(runs: Path) -> Path:
+    (folder,) = [folder for folder in runs.iterdir() if not folder.name.startswith("_")]
+    return folder
+
+
+def trials_of(runs: Path) -> list[Any]:
+    """All that was recorded of every trial, but how long it took."""
+    study = optuna.load_study(study_name="search", storage=f"sqlite:///{only_run(runs) / 'study.db'}")
+    return [
+        (t.params, t.value, t.state, t.constraints, {k: v for k, v in t.user_attrs.items() if "seconds" not in k})
+        for t in study.trials
+    ]
+
+
+def result_of(runs: Path) -> dict[str, Any]:
+    """The result, but how long things took."""
+    result = json.loads((only_run(runs) / "result.json").read_text())
+    for key in ("baseline", "result"):
+        del result[key]["batch_seconds"]
+    del result["seconds"]
+    assert isinstance(result, dict)
+    return result
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A runs folder with the dense network and the samples that every strategy shares."""
+    runs = tmp_path_factory.mktemp("shared")
+    assert main(arguments(runs, "uniform")) in (0, 3)
+    return runs / "_shared"
+
+
+@pytest.fixture(scope="module", params=sorted(STRATEGIES))
+def finished(request: pytest.FixtureRequest, shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A runs folder in which one strategy went straight through."""
+    runs = tmp_path_factory.mktemp(request.param)
+    shutil.copytree(shared, runs / "_shared")
+    assert main(arguments(runs, request.param)) in (0, 3)
+    return runs
+
+
+def strategy_of(runs: Path) -> str:
+    return str(json.loads((only_run(runs) / "settings.json").read_text())["strategy"]["name"])
+
+
+def test_every_strategy_goes_all_the_way(finished: Path) -> None:
+    result, folder = result_of(finished), only_run(finished)
+    assert result["schema"] == 1
+    assert result["strategy"] == strategy_of(finished)
+    assert result["evaluations"] == (1 if result["strategy"] in RULES else EVALUATIONS)
+    assert set(result["result"]["widths"]) == set(result["result"]["widths"])
+    assert result["budget"]["met"] == (
+        result["result"]["synops"] <= result["budget"]["target_synops"] and result["budget"]["met"]
+    )
+    assert result["result"]["parameters"] < result["baseline"]["parameters"]
+    assert "<svg" in (folder / "report.html").read_text()
+
+
+def test_artifact_is_the_network_that_was_reported(finished: Path) -> None:
+    result, folder = result_of(finished), only_run(finished)
+    network = load_artifact(folder / "best")
+    assert sum(parameter.numel() for parameter in network.parameters()) == result["result"]["parameters"]
+    groups = channel_groups(network, torch.rand(2, 1, 1, 8, 8))
+    assert {group.name: group.width for group in groups} == result["result"]["widths"]
+
+
+def test_a_search_killed_in_the_middle_ends_like_a_straight_one(finished: Path, shared: Path, tmp_path: Path) -> None:
+    strategy = strategy_of(finished)
+    shutil.copytree(shared, tmp_path / "_shared")
+    calls = 0 if strategy in RULES else 5
+    kill_at("search.objective", "Objective.__call__", calls, arguments(tmp_path, strategy))
+    assert not (only_run(tmp_path) / "result.json").exists()
+    assert main(arguments(tmp_path, strategy)) in (0, 3)
+    assert trials_of(tmp_path) == trials_of(finished)
+    assert result_of(tmp_path) == result_of(finished)
+
+
+@pytest.mark.parametrize(
+    ("module", "function", "calls"),
+    [
+        ("lightning_snn.classifier", "SpikingClassifier.on_train_epoch_start", 5),  # the dense network's training
+        ("search.sampling", "take_sample", 2),
+        ("search.study", "RecordedStudy._tell", 3),
+        ("search.finetune", "finetune_within_budget", 0),
+        ("lightning_snn.classifier", "SpikingClassifier.on_train_epoch_start", 8 + 5 * 2 + 1),  # fine-tuning
+        ("search.pipeline", "verify", 0),
+        ("search.pipeline", "write_report", 0),
+        ("search.pipeline", "write_json", 0),
+    ],
+)
+def test_killed_in_any_phase_ends_like_a_straight_one(
+    module: str, function: str, calls: int, tmp_path: Path, straight_random: Path
+) -> None:
+    kill_at(module, function, calls, arguments(tmp_path, "random"))
+    assert main(arguments(tmp_path, "random")) in (0, 3)
+    assert trials_of(tmp_path) == trials_of(straight_random)
+    assert result_of(tmp_path) == result_of(straight_random)
+
+
+@pytest.fixture(scope="module")
+def straight_random(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    runs = tmp_path_factory.mktemp("straight")
+    assert main(arguments(runs, "random")) in (0, 3)
+    return runs
+
+
+def kill_at(module: str, function: str, calls: int, command: list[str]) -> None:
+    """Run the command in a process of its own that kills itself, without warning, in a call of a function."""
+    script = f"""
+import functools, importlib, os, signal, sys
+owner = importlib.import_module({module!r})
+*path, name = {function!r}.split(".")
+for each in path:
+    owner = getattr(owner, each)
+original, count = getattr(owner, name), 0
+
+@functools.wraps(original)
+def deadly(*args, **kwargs):
+    global count
+    if count == {calls}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    count += 1
+    return original(*args, **kwargs)
+
+setattr(owner, name, deadly)
+from search.cli import main
+main(sys.argv[1:])
+"""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", script, *command], env=environment, capture_output=True, timeout=300)
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()[-2000:]
+
+
+def test_a_finished_run_shows_its_result_again(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = sorted((file, file.stat().st_mtime_ns) for file in only_run(finished).rglob("*"))
+    main(arguments(finished, strategy_of(finished)))
+    assert "test accuracy" in capsys.readouterr().out
+    assert before == sorted((file, file.stat().st_mtime_ns) for file in only_run(finished).rglob("*"))
+
+
+def test_other_settings_under_the_same_name_are_refused(
+    shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(shared, tmp_path / "_shared")
+    assert main(arguments(tmp_path, "uniform", "--name", "mine")) in (0, 3)
+    assert main(arguments(tmp_path, "uniform", "--name", "mine", "--seed", "3")) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "seed is 0 there and 3 here" in error
+
+
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        ("--strategy cmeas", "Did you mean 'cmaes'?"),
+        ("--data digts", "Did you mean 'digits'?"),
+        ("--network vgg_smal", "Did you mean 'vgg_small'?"),
+        ("--budget.taget 0.5", "Did you mean 'budget.target'?"),
+        ("--budget.target 1.2", "(0, 1]"),
+        ("--budget.target 0", "(0, 1]"),
+        ("--budget.target 0.001", "smallest network"),
+        ("--budget.synops 1e12", "needs only"),
+        ("--data cifar10 --data.root /nowhere/at/all", "/nowhere/at/all"),
+        ("--strategy.options.wormup 3", "has no option 'wormup'"),
+        ("--estimator.name linaer", "Did you mean 'linear'?"),
+        ("--reward.form liner", "Did you mean 'linear'?"),
+        ("--space.criterion l2", "l1"),
+        ("--network._target_ no.such.Net", "no.such.Net"),
+        ("--network._target_ torch.nn.Identity", "step mode"),
+        ("--network.options.taus 3", "Did you mean 'tau'?"),
+        ("--baseline.artifact /nowhere", "/nowhere"),
+    ],
+)
+def test_wrong_input_is_one_sentence_and_leaves_nothing(
+    setting: str, expected: str, shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = tmp_path / "runs"
+    if "budget" in setting:
+        shutil.copytree(shared, runs / "_shared")
+    strategy = [] if setting.startswith("--strategy ") else ["--strategy", "random"]
+    before = sorted(runs.rglob("*.json"))
+    assert main([*TINY, "--runs", str(runs), *strategy, *setting.split()]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1, error
+    assert expected in error
+    assert sorted(runs.rglob("*.json")) == before
+
+
+def test_a_network_of_ones_own_goes_all_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own_network_for_a_test.py").write_text(
+        """
+from spikingjelly.activation_based import functional, layer, neuron, surrogate
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, num_classes, in_channels, width):
+        super().__init__()
+        self.body = nn.Sequential(
+            layer.Conv2d(in_channels, width, 3, padding=1, bias=False), layer.BatchNorm2d(width),
+            neuron.IFNode(surrogate_function=surrogate.ATan()), layer.MaxPool2d(2),
+            layer.Conv2d(width, 2 * width, 3, padding=1, bias=False), layer.BatchNorm2d(2 * width),
+            neuron.LIFNode(surrogate_function=surrogate.ATan()), layer.AdaptiveAvgPool2d(1), layer.Flatten(),
+            layer.Linear(2 * width, num_classes),
+        )
+        functional.set_step_mode(self, "m")
+
+    def forward(self, x):
+        return self.body(x)
+"""
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    own = ["--network._target_", "own_network_for_a_test.Net", "--network.options.width", "8"]
+    command = [*TINY, "--runs", str(tmp_path / "runs"), "--strategy", "uniform", *own]
+    del command[command.index("--network.options.plan") : command.index("--network.options.plan") + 2]
+    assert main(command) in (0, 3)
+    assert result_of(tmp_path / "runs")["network"] == "own_network_for_a_test.Net"

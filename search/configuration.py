@@ -72,13 +72,15 @@ def load_config(arguments: Sequence[str]) -> SearchConfig:
     from omegaconf.errors import OmegaConfBaseException
 
     settings = parse_arguments(arguments)
-    picked = [(key, value) for key, value in settings if key in GROUPS]
-    for group, name in picked:
+    picked = {key: value for key, value in settings if key in GROUPS}
+    for group, name in picked.items():
         known = choices(group)
         if name not in known and (group, name) not in NOTHING:
             raise ConfigError(f"No {group} is called {name!r}. {nearest(name, known)}")
     with initialize_config_module("conf", version_base=None):
-        composed = compose("search", overrides=[f"{group}={_group_value(group, name)}" for group, name in picked])
+        composed = compose(
+            "search", overrides=[f"{group}={name}" for group, name in picked.items() if (group, name) not in NOTHING]
+        )
     config = OmegaConf.structured(SearchConfig)
     plain = OmegaConf.to_container(composed)
     assert isinstance(plain, dict)
@@ -90,8 +92,7 @@ def load_config(arguments: Sequence[str]) -> SearchConfig:
                 OmegaConf.update(config, key, _parse_value(key, value), force_add=".options." in f".{key}.")
         built = OmegaConf.to_object(config)
     except OmegaConfBaseException as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"{getattr(error, 'full_key', None) or 'A value'} cannot be used: {reason}.") from error
+        raise ConfigError(_say(error)) from error
     assert isinstance(built, SearchConfig)
     return built
 
@@ -103,12 +104,17 @@ def restore_config(run: Path) -> SearchConfig:
         ConfigError: If there is none.
     """
     from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
 
     try:
-        settings = json.loads((run / "settings.json").read_text())
+        settings = json.loads((run / "settings.json").read_text(encoding="utf-8"))
+        config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(SearchConfig), settings))
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{run} holds settings of another version. {_say(error)}") from error
+    except ConfigError:
+        raise
     except (OSError, ValueError) as error:
         raise ConfigError(f"{run} is not the folder of a run ({error}). Name a folder below runs/.") from error
-    config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(SearchConfig), settings))
     assert isinstance(config, SearchConfig)
     return dataclasses.replace(config, name=run.name, runs=str(run.parent))
 
@@ -158,8 +164,9 @@ def shared_folders(config: SearchConfig) -> tuple[Path, Path]:
     return folder, folder / f"samples-{digest(drawn)}"
 
 
-def _group_value(group: str, name: str) -> str:
-    return "null" if (group, name) in NOTHING else name
+def _say(error: Exception) -> str:
+    """Return an OmegaConf error in a sentence; all but its first line is for programmers."""
+    return f"{getattr(error, 'full_key', None) or 'A value'} cannot be used: {str(error).splitlines()[0]}."
 
 
 def _refuse_unknown_key(key: str) -> None:

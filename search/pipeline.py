@@ -145,9 +145,10 @@ def search(objective: Objective, run: RunFolder, reporter: Reporter, tracker: Tr
     strategy = config.strategy
     sampler = build_strategy(strategy.name, seed=config.seed, context=objective.context, **strategy.options)
     study = RecordedStudy(run.path / "study.db", sampler=sampler, space=objective.context.space)
-    for trial in study.trials:
+    for count, trial in enumerate(study.trials, 1):  # recorded before this start
         if trial.value is not None:
             objective.evaluator.remember(candidate_of(trial, objective.context.names))
+        tracker.trial(trial, best_trial(study.trials[:count]))
     with reporter.phase("search", strategy.evaluations) as phase:
 
         def seen(trial: FrozenTrial) -> None:

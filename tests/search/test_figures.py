@@ -142,7 +142,7 @@ def test_group_names_are_shown_as_they_are() -> None:
             {"a$b$_1": 8, "backbone.stage3.block11.conv2": 8}, {"a$b$_1": 8, "backbone.stage3.block11.conv2": 4}
         )
     )
-    assert "a$b$_1" in svg
+    assert ">a$b$_1<" in svg
     assert ">…tage3.block11.conv2<" in svg  # twenty characters
 
 

@@ -229,7 +229,7 @@ def test_run_without_an_estimator_can_be_reported(tmp_path: Path) -> None:
             "2.5",
         ],
         ["--network._target_", "mine.Net", "--network.options.name", "it's", "--strategy.options.sizes", "[3, 4]"],
-        ["--data.name", "my-own-data"],
+        ["--data.name", "my-own-data", "--network.options.v_reset", "null"],
     ],
 )
 def test_command_gives_the_same_settings_again(arguments: list[str]) -> None:

@@ -65,7 +65,9 @@ def test_uniform_keeps_the_same_share_everywhere() -> None:
     context = make_context()
     sampler = build_strategy("uniform", seed=0, context=context)
     ratios = [sampler.sample_independent(None, None, n, d) for n, d in context.space.items()]  # type: ignore[arg-type]
-    assert max(ratios) - min(ratios) <= 1 / min(context.full) + 1e-9  # one channel of the narrowest group
+    common = sorted(ratios)[1]
+    for ratio, full in zip(ratios, context.full, strict=True):
+        assert abs(ratio - common) * full <= 1.5  # half a channel by rounding, one to use the budget up
 
 
 def test_l1_removes_the_lowest_relative_scores() -> None:

@@ -10,6 +10,8 @@ import difflib
 import hashlib
 import json
 from collections.abc import Iterable
+from collections.abc import Iterator
+from collections.abc import Mapping
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -117,6 +119,15 @@ def restore_config(run: Path) -> SearchConfig:
         raise ConfigError(f"{run} is not the folder of a run ({error}). Name a folder below runs/.") from error
     assert isinstance(config, SearchConfig)
     return dataclasses.replace(config, name=run.name, runs=str(run.parent))
+
+
+def leaves(values: Mapping[str, Any], separator: str = ".", prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield ``("a.b", value)`` for each value of nested plain dicts; an empty dict is a value."""
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from leaves(value, separator, f"{prefix}{key}{separator}")
+        else:
+            yield f"{prefix}{key}", value
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

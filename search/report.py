@@ -3,7 +3,6 @@
 import dataclasses
 import html
 import shlex
-from collections.abc import Iterator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from search._report_page import picture
 from search._report_page import table
 from search.budget import Budget
 from search.configuration import choices
+from search.configuration import leaves
 from search.configuration import load_config
 from search.estimator import Estimator
 from search.figures import channels_figure
@@ -120,15 +120,6 @@ def command_of(config: SearchConfig) -> str:
         if value != implied.get(key, {}):
             words += [f"--{key}", "null" if value is None else str(value)]
     return shlex.join(["python", "-m", "search", *words])
-
-
-def leaves(values: Mapping[str, Any], separator: str = ".", prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield ``("a.b", value)`` for each value of nested plain dicts; an empty dict is a value."""
-    for key, value in values.items():
-        if isinstance(value, Mapping) and value:
-            yield from leaves(value, separator, f"{prefix}{key}{separator}")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def _heading(result: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from search.configuration import leaves
 from search.errors import SearchError
 from search.files import locked
 from search.files import read_json
@@ -55,18 +56,10 @@ class RunFolder:
         """Refuse a folder that belongs to a run with other settings."""
         if not (self.path / "settings.json").exists():
             return
-        here, there = dict(_leaves(self._settings)), dict(_leaves(read_json(self.path / "settings.json")))
+        here, there = dict(leaves(self._settings)), dict(leaves(read_json(self.path / "settings.json")))
         for key in sorted({*here, *there}):
             if here.get(key) != there.get(key):
                 raise SearchError(
                     f"{self.path} holds a run with other settings: {key} is {there.get(key)!r} there and "
                     f"{here.get(key)!r} here. Choose another --name, or leave it out to get one by itself."
                 )
-
-
-def _leaves(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(values, dict) and values:
-        for key, value in values.items():
-            yield from _leaves(value, f"{prefix}.{key}" if prefix else str(key))
-    else:
-        yield prefix, values

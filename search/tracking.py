@@ -24,13 +24,13 @@ from PIL import Image
 from conf.schema import SearchConfig
 from search.configuration import digest
 from search.configuration import identity
+from search.configuration import leaves
 from search.configuration import run_name
 from search.errors import SearchError
 from search.figures import figure_png
 from search.objective import is_feasible
 from search.report import RunRecord
 from search.report import draw_figures
-from search.report import leaves
 from search.sampling import Sample
 
 if TYPE_CHECKING:

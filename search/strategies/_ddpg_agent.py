@@ -9,26 +9,27 @@ moving baseline b is taken off:
 Everything runs on the CPU and draws from one generator of the agent's own, so the weights are a pure function of
 the seed and the episodes, in order.
 
-Axes: E episodes, L groups (time of the episode), B batch, F features of a state.
-Source: AMC (He et al., ECCV 2018, code mit-han-lab/amc); the ranking of rewards is ours.
+Not here: the networks (``_ddpg_networks.py``), the remembered episodes (``_ddpg_replay.py``).
+
+Axes: L groups (time of the episode), B batch, F features of a state.
+Source: AMC (He et al., ECCV 2018, code mit-han-lab/amc).
 """
 
 import copy
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from scipy.stats import rankdata
 from torch import Tensor
-from torch import nn
 
 from search.errors import SearchError
-
-Floats = NDArray[np.float64]
+from search.strategies._ddpg_networks import Actor
+from search.strategies._ddpg_networks import Critic
+from search.strategies._ddpg_networks import soft_update
+from search.strategies._ddpg_replay import Episode
+from search.strategies._ddpg_replay import Floats
+from search.strategies._ddpg_replay import Transitions
+from search.strategies._ddpg_replay import flatten
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,67 +68,6 @@ class AgentConfig:
         ):
             if not allowed:
                 raise SearchError(f"{name} is out of range, found {getattr(self, name)}. Leave it at its default.")
-
-
-class Episode(NamedTuple):
-    """One walk through the groups."""
-
-    states_LF: Floats
-    actions_L: Floats
-    """Executed, in [0, 1]."""
-    reward: float
-    """Finite; higher is better."""
-
-
-class Transitions(NamedTuple):
-    """Steps of episodes, as the update takes them."""
-
-    state_BF: Tensor
-    action_B1: Tensor
-    reward_B1: Tensor
-    """Shaped reward of the step's whole episode."""
-    next_state_BF: Tensor
-    goes_on_B1: Tensor
-    """0 at the last step of an episode, else 1."""
-
-
-class Actor(nn.Module):
-    """State -> action in (0, 1)."""
-
-    def __init__(self, features: int, hidden: int, generator: torch.Generator) -> None:
-        """Draw the weights."""
-        super().__init__()
-        self.layers = nn.Sequential(
-            _linear(features, hidden, generator),
-            nn.ReLU(),
-            _linear(hidden, hidden, generator),
-            nn.ReLU(),
-            _linear(hidden, 1, generator),
-            nn.Sigmoid(),
-        )
-
-    def forward(self, state_BF: Tensor) -> Tensor:
-        """Return actions, ``[B, 1]``."""
-        action_B1: Tensor = self.layers(state_BF)
-        return action_B1
-
-
-class Critic(nn.Module):
-    """State and action -> expected return; the two embeddings are added in the first layer, as in AMC."""
-
-    def __init__(self, features: int, hidden: int, generator: torch.Generator) -> None:
-        """Draw the weights."""
-        super().__init__()
-        self.embed_state = _linear(features, hidden, generator)
-        self.embed_action = _linear(1, hidden, generator)
-        self.layers = nn.Sequential(
-            nn.ReLU(), _linear(hidden, hidden, generator), nn.ReLU(), _linear(hidden, 1, generator)
-        )
-
-    def forward(self, state_BF: Tensor, action_B1: Tensor) -> Tensor:
-        """Return values, ``[B, 1]``."""
-        value_B1: Tensor = self.layers(self.embed_state(state_BF) + self.embed_action(action_B1))
-        return value_B1
 
 
 class MovingBaseline:
@@ -195,49 +135,3 @@ class Agent:
 
         soft_update(self.target_actor, self.actor, self._config.tau)
         soft_update(self.target_critic, self.critic, self._config.tau)
-
-
-def flatten(episodes: Sequence[Episode] | deque[Episode], rank_power: float | None) -> Transitions:
-    """Lay out all steps of the episodes one after the other, ``B = E * L``; the reward is broadcast."""
-    states_ELF = torch.as_tensor(np.stack([each.states_LF for each in episodes]), dtype=torch.float32)
-    actions_EL = torch.as_tensor(np.stack([each.actions_L for each in episodes]), dtype=torch.float32)
-    shaped_E = torch.as_tensor(
-        shape_rewards(np.array([each.reward for each in episodes]), rank_power), dtype=torch.float32
-    )
-    goes_on_EL = torch.ones_like(actions_EL)
-    goes_on_EL[:, -1] = 0.0
-    return Transitions(
-        state_BF=states_ELF.flatten(0, 1),
-        action_B1=actions_EL.reshape(-1, 1),
-        reward_B1=shaped_E[:, None].expand_as(actions_EL).reshape(-1, 1),
-        next_state_BF=states_ELF.roll(-1, dims=1).flatten(0, 1),  # the last one wraps round; goes_on is 0 there
-        goes_on_B1=goes_on_EL.reshape(-1, 1),
-    )
-
-
-def shape_rewards(reward_E: Floats, rank_power: float | None) -> Floats:
-    """Bring rewards of any size to what fixed learning rates suit.
-
-    With a power: ((rank - 1) / (E - 1))^power, ties sharing their mean rank; the same for every increasing
-    transformation of the reward, and the higher the power, the more the best episodes stand out. Without:
-    the rewards, divided by the largest magnitude if that exceeds 1, so that accuracies are left as they are.
-    """
-    if rank_power is None:
-        return reward_E / max(1.0, float(np.abs(reward_E).max()))
-    rank_E: Floats = (rankdata(reward_E) - 1.0) / max(1, len(reward_E) - 1)
-    return rank_E**rank_power
-
-
-@torch.no_grad()
-def soft_update(target: nn.Module, source: nn.Module, tau: float) -> None:
-    """Move every parameter of the target by the share ``tau`` towards the source."""
-    for slow, fast in zip(target.parameters(), source.parameters(), strict=True):
-        slow.lerp_(fast, tau)
-
-
-def _linear(inputs: int, outputs: int, generator: torch.Generator) -> nn.Linear:
-    """Return a layer with torch's own distribution of weights, U(+-1/sqrt(inputs)), drawn from ``generator``."""
-    layer: nn.Linear = nn.utils.skip_init(nn.Linear, inputs, outputs, dtype=torch.float32)
-    for parameter in layer.parameters():
-        nn.init.uniform_(parameter, -(inputs**-0.5), inputs**-0.5, generator=generator)
-    return layer

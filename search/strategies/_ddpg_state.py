@@ -12,13 +12,11 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 from optuna.distributions import FloatDistribution
 
 from search.errors import SearchError
-from search.strategies._ddpg_agent import Episode
-
-Floats = NDArray[np.float64]
+from search.strategies._ddpg_replay import Episode
+from search.strategies._ddpg_replay import Floats
 
 
 class StateContext(Protocol):

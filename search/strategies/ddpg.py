@@ -203,10 +203,10 @@ class DDPGSampler(BaseSampler):
         space = {name: each for name, each in search_space.items() if isinstance(each, FloatDistribution)}
         if not space:
             return {}
+        states = StateBuilder(space, self._context, one_hot=self._one_hot)
         records = _records(study, list(space))
         if len(records) < self._noise.warmup:
             return {name: self.sample_independent(study, trial, name, space[name]) for name in space}
-        states = StateBuilder(space, self._context, one_hot=self._one_hot)
         sigma = self._noise.sigma(len(records))
         rng = np.random.default_rng(seed_for(self._seed, "noise", trial.number))
         values: list[float] = []

@@ -5,6 +5,7 @@ Axes: T time steps, B batch, C channels, H rows, W columns, K classes.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -15,10 +16,10 @@ from spikingjelly.activation_based import neuron
 from torch import Tensor
 from torch import nn
 
+from lightning_snn._synops_report import AnalogHidden
+from lightning_snn._synops_report import FirstLayer
 from lightning_snn.recalibration import recalibrate_batch_norm_
 from lightning_snn.surgery import ChannelPlan
-from lightning_snn.synops import AnalogHidden
-from lightning_snn.synops import FirstLayer
 from lightning_snn.synops import SynOpsReport
 from lightning_snn.synops import measure_synops
 from search.cost import CostModel
@@ -128,7 +129,7 @@ def test_cost_of_the_dense_widths_is_the_measured_total(net: Measured) -> None:
 def test_cost_never_falls_when_a_width_grows(net: Measured) -> None:
     for group, full in enumerate(net.full):
         costs = [net.cost([*net.full[:group], width, *net.full[group + 1 :]]) for width in range(full + 1)]
-        assert all(low <= high for low, high in zip(costs, costs[1:], strict=False))
+        assert all(low <= high for low, high in pairwise(costs))
         assert costs[0] < costs[-1]
 
 

@@ -37,7 +37,7 @@ def case() -> Case:
     functional.set_step_mode(network, "m")
     x_TBCHW = torch.rand(2, 3, 2, 8, 8)
     report = measure_synops(network, [x_TBCHW])
-    assert all(0.0 < each.input_rate for each in report.layers.values())
+    assert all(each.input_rate > 0.0 for each in report.layers.values())
     return network, ChannelPlan.trace(network, x_TBCHW), report
 
 

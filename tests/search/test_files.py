@@ -78,8 +78,17 @@ def test_an_exception_on_the_way_leaves_the_old_file_and_nothing_else(
 def test_the_new_text_is_on_disk_before_the_old_file_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     steps: list[str] = []
     replace, fsync = os.replace, os.fsync
-    monkeypatch.setattr(os, "fsync", lambda fd: (steps.append("fsync"), fsync(fd)))
-    monkeypatch.setattr(os, "replace", lambda a, b: (steps.append(Path(a).read_text()), replace(a, b)))
+
+    def synced(handle: int) -> None:
+        fsync(handle)
+        steps.append("fsync")
+
+    def replaced(new: str, old: Path) -> None:
+        steps.append(Path(new).read_text())
+        replace(new, old)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", replaced)
     write_text(tmp_path / "x", "new")
     assert steps == ["fsync", "new"]
 
@@ -123,7 +132,7 @@ def test_a_missing_file_is_one_sentence(tmp_path: Path) -> None:
 def test_a_folder_that_another_process_holds_is_refused_until_that_is_dead(tmp_path: Path) -> None:
     with held_by_another_process(tmp_path / "run") as holder:
         with (
-            pytest.raises(SearchError, match="Another process is working in .*run. Wait for it, or give this run"),
+            pytest.raises(SearchError, match=r"Another process is working in .*run\. Wait for it, or give"),
             locked(tmp_path / "run", wait=False),
         ):
             pytest.fail("the folder is taken")
@@ -143,9 +152,13 @@ def test_waiting_ends_when_the_other_process_is_done(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_held_once_within_a_process_too_and_free_after_an_error(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), locked(tmp_path, wait=False):
-        with pytest.raises(SearchError, match="Another process"), locked(tmp_path, wait=False):
-            pytest.fail("the folder is taken")
-        raise KeyboardInterrupt
+    def interrupted() -> None:
+        with locked(tmp_path, wait=False):
+            with pytest.raises(SearchError, match="Another process"), locked(tmp_path, wait=False):
+                pytest.fail("the folder is taken")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     with locked(tmp_path, wait=False):
         pass

@@ -76,7 +76,10 @@ def objective(
     target: float = 0.5,
     reward: RewardConfig | None = None,
 ) -> Objective:
-    tables = {name: np.arange(WIDTH + 1) * 1000.0 * price for name, price in zip(NAMES, (1, 2, 3), strict=True)}
+    tables = {
+        name: 1000.0 * price * np.arange(WIDTH + 1, dtype=np.float64)
+        for name, price in zip(NAMES, (1, 2, 3), strict=True)
+    }
     context = SearchContext(
         groups=[ChannelGroup(name, WIDTH, (name,), ()) for name in NAMES],
         low=0.1,

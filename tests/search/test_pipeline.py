@@ -18,12 +18,34 @@ from lightning_snn.surgery import channel_groups
 from search.cli import main
 from search.strategies import STRATEGIES
 
-TINY = (
-    "--threads 1 --data.train_samples 300 --data.batch_size 50 --network.time_steps 2 "
-    "--network.options.plan [8,M,12,M,16,M] --training.epochs 8 --finetuning.epochs 2 --space.low 0.2 "
-    "--estimator.min_samples 4 --estimator.max_samples 5 --estimator.batch 1 --space.recalibration_batches 2 "
-    "--budget.target 0.6"
-).split()
+TINY = [
+    "--threads",
+    "1",
+    "--data.train_samples",
+    "300",
+    "--data.batch_size",
+    "50",
+    "--network.time_steps",
+    "2",
+    "--network.options.plan",
+    "[8,M,12,M,16,M]",
+    "--training.epochs",
+    "8",
+    "--finetuning.epochs",
+    "2",
+    "--space.low",
+    "0.2",
+    "--estimator.min_samples",
+    "4",
+    "--estimator.max_samples",
+    "5",
+    "--estimator.batch",
+    "1",
+    "--space.recalibration_batches",
+    "2",
+    "--budget.target",
+    "0.6",
+]
 RULES = ("uniform", "l1")
 EVALUATIONS = 12
 

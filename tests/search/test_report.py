@@ -7,11 +7,11 @@ import pytest
 
 from conf.schema import DataConfig
 from conf.schema import SearchConfig
+from search.configuration import leaves
 from search.configuration import load_config
 from search.estimator import IdentityEstimator
 from search.report import RunRecord
 from search.report import command_of
-from search.report import leaves
 from search.report import write_report
 from tests.search.records import record
 from tests.search.records import result

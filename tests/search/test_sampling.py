@@ -42,9 +42,9 @@ from search.space import SearchContext
 FULL = [64, 128, 256]
 COST = CostModel(
     {
-        "b": LayerCost(0.0, {0: np.arange(65) * 100.0}, 0.0, {1: 1 / 128}),
-        "c": LayerCost(0.0, {1: np.arange(129) * 60.0}, 0.0, {2: 1 / 256}),
-        "d": LayerCost(0.0, {2: np.arange(257) * 2.0}, 1.0, {}),
+        "b": LayerCost(0.0, {0: 100.0 * np.arange(65, dtype=np.float64)}, 0.0, {1: 1 / 128}),
+        "c": LayerCost(0.0, {1: 60.0 * np.arange(129, dtype=np.float64)}, 0.0, {2: 1 / 256}),
+        "d": LayerCost(0.0, {2: 2.0 * np.arange(257, dtype=np.float64)}, 1.0, {}),
     }
 )
 DENSE = COST(FULL)

@@ -22,7 +22,7 @@ BUDGET = Budget(target=25.0, baseline=50.0)
 
 
 def context(target_cost: float = 25.0, low: float = 0.1) -> SearchContext:
-    one, two = (np.arange(width + 1) * price for width, price in ((10, 1.0), (20, 2.0)))
+    one, two = (price * np.arange(width + 1, dtype=np.float64) for width, price in ((10, 1.0), (20, 2.0)))
     cost = CostModel({"a": LayerCost(0.0, {0: one}, 1.0, {}), "b": LayerCost(0.0, {1: two}, 1.0, {})})
     groups = [ChannelGroup("conv2", 10, ("conv2",), ("a",)), ChannelGroup("conv10", 20, ("conv10",), ("b",))]
     return SearchContext(

@@ -1,7 +1,10 @@
 """What every strategy promises, written once; ``class TestX(StrategyConformance)`` only says which one it is."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import optuna
@@ -60,8 +63,10 @@ class StrategyConformance:
     proposals_after_one = True
     """Whether it goes on proposing after its first trial; rules do not."""
 
+    options: Mapping[str, Any] = MappingProxyType({})
+
     def build(self, seed: int = 0) -> BaseSampler:
-        return build_strategy(self.name, seed=seed, context=make_context())
+        return build_strategy(self.name, seed=seed, context=make_context(), **self.options)
 
     def run(self, folder: Path, *, runs: list[int], seed: int = 5) -> list[dict[str, float]]:
         """Optimise, starting anew from the record between the runs, as after a kill."""

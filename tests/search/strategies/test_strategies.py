@@ -1,5 +1,7 @@
 """Every strategy of the registry, under the promises of :class:`StrategyConformance`."""
 
+from types import MappingProxyType
+
 import pytest
 
 from search.budget import widths_of
@@ -36,6 +38,7 @@ class TestDDPG(StrategyConformance):
 
 class TestSpear(StrategyConformance):
     name = "spear"
+    options = MappingProxyType({"warmup": 4})
 
 
 class TestUniform(StrategyConformance):

@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if {"-h", "--help", "help"} & set(arguments):
         print(help_text())
         return 0
-    signal.signal(signal.SIGTERM, _terminate)
+    before = signal.signal(signal.SIGTERM, _terminate)
     try:
         return _search(arguments)
     except KeyboardInterrupt:
@@ -42,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Terminated:
         print("Terminated. The same command goes on from here.", file=sys.stderr)
         return 143
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _search(arguments: Sequence[str]) -> int:

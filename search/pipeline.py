@@ -109,6 +109,7 @@ def _carry_out(config: SearchConfig, run: RunFolder, reporter: Reporter) -> None
         write_report(run.path / "report.html", record)
         tracker.finish(record)
         write_json(run.result_file, result)
+        run.drop_checkpoints()
 
 
 def dense_network(task: Task, reporter: Reporter) -> Baseline:
@@ -181,7 +182,7 @@ def finetune(
             evaluator,
             context,
             budget,
-            run.path / "finetuning",
+            run.checkpoints,
             [EpochProgress(phase)],
         )
         phase.news = (

@@ -14,37 +14,50 @@ from rich.console import Console
 from rich.progress import BarColumn
 from rich.progress import MofNCompleteColumn
 from rich.progress import Progress
-from rich.progress import SpinnerColumn
 from rich.progress import TextColumn
 from rich.progress import TimeElapsedColumn
 from rich.progress import TimeRemainingColumn
 
 from search.objective import is_feasible
 
+PLAIN_EVERY = 30.0
+"""Seconds between the lines of a phase where there is no terminal, in a log file say."""
+
 
 class Phase:
-    """One phase of a run, with a known number of steps."""
+    """One phase of a run: a bar on a terminal, else a line now and then."""
 
     def __init__(self, progress: Progress, name: str, total: int | None) -> None:
         """Show the phase."""
         self._progress = progress
         self.name, self.total, self.done, self.news = name, total, 0, ""
         self._bar = progress.add_task(name, total=total, news="")
+        self._printed = self.started = time.perf_counter()
 
     def advance(self, news: str) -> None:
         """Count one step, with what it brought."""
-        self.done, self.news = self.done + 1, news
-        self._progress.update(self._bar, advance=1, news=news)
+        self.reach(self.done + 1, news)
 
     def reach(self, done: int, news: str) -> None:
         """Stand at step ``done``, with what the last one brought."""
         self.done, self.news = done, news
         self._progress.update(self._bar, completed=done, news=news)
+        if time.perf_counter() - self._printed >= PLAIN_EVERY:
+            self._print()
 
-    def finish(self) -> None:
-        """Leave the bar full, with the last news."""
+    def finish(self) -> float:
+        """Leave the bar full, with the last news; return the seconds that the phase took."""
         steps = max(self.done, 1)
         self._progress.update(self._bar, total=steps, completed=steps, news=self.news)
+        self._print()
+        return time.perf_counter() - self.started
+
+    def _print(self) -> None:
+        if not self._progress.console.is_terminal:
+            self._printed = time.perf_counter()
+            steps = f"{self.done} of {self.total}" if self.total else f"{self.done}"
+            line = f"{self.name:<12} {self._printed - self.started:6.1f} s  {steps:<10} {self.news}"
+            self._progress.console.print(line.rstrip(), soft_wrap=True, highlight=False)
 
 
 class Reporter:
@@ -56,13 +69,12 @@ class Reporter:
         self.seconds: dict[str, float] = {}
         """What each finished phase took."""
         self._progress = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description:<10}"),
-            BarColumn(bar_width=24),
+            TextColumn("{task.description:<12}"),
+            BarColumn(bar_width=16),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[news]}"),
             TimeElapsedColumn(),
-            TimeRemainingColumn(),
+            TimeRemainingColumn(compact=True),
+            TextColumn("{task.fields[news]}"),
             console=console,
             disable=not console.is_terminal,
         )
@@ -80,14 +92,10 @@ class Reporter:
 
     @contextmanager
     def phase(self, name: str, total: int | None = None) -> Iterator[Phase]:
-        """Show a phase while the block runs; where there is no terminal, one line when it is over."""
-        phase, started = Phase(self._progress, name, total), time.perf_counter()
+        """Show a phase while the block runs."""
+        phase = Phase(self._progress, name, total)
         yield phase
-        phase.finish()
-        self.seconds[name] = time.perf_counter() - started
-        if not self.console.is_terminal:
-            steps = f"{phase.done} of {phase.total}" if phase.total else f"{phase.done}"
-            self.console.print(f"{name}: {steps} {phase.news}".rstrip())
+        self.seconds[name] = phase.finish()
 
 
 class EpochProgress(Callback):

@@ -1,5 +1,6 @@
 """The folder of one run: which settings it belongs to, whether it is finished, who works in it."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,15 @@ class RunFolder:
     def result_file(self) -> Path:
         """Return ``result.json``, written last."""
         return self.path / "result.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Return the folder of fine-tuning's checkpoints, needed until there is a result."""
+        return self.path / "finetuning"
+
+    def drop_checkpoints(self) -> None:
+        """Remove what only an unfinished run needs."""
+        shutil.rmtree(self.checkpoints, ignore_errors=True)
 
     def is_finished(self) -> bool:
         """Tell whether the run has its result."""

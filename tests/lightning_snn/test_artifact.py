@@ -269,6 +269,7 @@ def test_json_that_is_no_text_is_refused(saved: Path) -> None:
         ("widths", {"features.0": 2, "features.3": 0}, "features.3"),
         ("widths", {"features.0": 2, "features.3": "x"}, "integer"),
         ("widths", 5, "int"),
+        ("widths", ["features.0", "features.3"], "items"),
         ("example_shape", [3, 4], r"\[T, B, C, H, W\]"),
         ("example_shape", "abc", ""),
     ],

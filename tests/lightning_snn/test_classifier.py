@@ -1,11 +1,10 @@
-"""Losses, metrics and schedule worked by hand; no state leaks; a Trainer keeps all its features.
+"""Losses, steps and metrics worked by hand; no state leaks; a Trainer keeps all its features.
 
 Axes: T time steps, B batch, C channels, H rows, W columns, K classes, N samples.
 """
 
 import csv
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,24 +21,18 @@ from spikingjelly.activation_based import layer
 from torch import Tensor
 from torch import nn
 from torch.utils.data import DataLoader
-from torch.utils.data import IterableDataset
 
 from lightning_snn.classifier import SpikingClassifier
-from lightning_snn.classifier import warmup_cosine
 from lightning_snn.errors import NetworkError
 from lightning_snn.forward import run_network
-from tests.lightning_snn.tiny import CLASSES
 from tests.lightning_snn.tiny import Echo
+from tests.lightning_snn.tiny import classifier
 from tests.lightning_snn.tiny import images
 from tests.lightning_snn.tiny import loader
 from tests.lightning_snn.tiny import quiet_trainer
 from tests.lightning_snn.tiny import tiny_vgg
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # Lightning's advice on workers and log intervals
-
-
-def classifier(network: nn.Module | None = None, **options: Any) -> SpikingClassifier:
-    return SpikingClassifier(network or tiny_vgg(), **{"num_classes": CLASSES, "time_steps": 3, "seed": 0, **options})
 
 
 class Scale(nn.Module):
@@ -53,16 +46,6 @@ class Scale(nn.Module):
     def forward(self, x_TBCHW: Tensor) -> Tensor:
         logits_TBK: Tensor = self.weight * self.flatten(x_TBCHW)
         return logits_TBK
-
-
-class Rates(pl.Callback):
-    """Remembers the learning rate of every step."""
-
-    def __init__(self) -> None:
-        self.seen: list[float] = []
-
-    def on_before_optimizer_step(self, trainer: pl.Trainer, module: pl.LightningModule, optimizer: Any) -> None:
-        self.seen.append(optimizer.param_groups[0]["lr"])
 
 
 # Two steps, one sample of class 1. Probabilities: (1/4, 3/4), then (1/2, 1/2). Mean logits: (0, ln(3) / 2).
@@ -94,50 +77,6 @@ def test_tet_pairs_every_step_with_the_right_label() -> None:
     model = classifier(loss="tet")
     separate = [float(model.loss(x, torch.tensor([y]))) for x, y in ((one, 1), (other, 0))]
     assert float(model.loss(both_TBK, torch.tensor([1, 0]))) == pytest.approx(sum(separate) / 2, rel=1e-12)
-
-
-def test_warmup_is_linear_and_then_half_a_cosine() -> None:
-    # sqrt(1/2) from cos(45 degrees)
-    expected = [0.25, 0.5, 0.75, 1.0, 1.0, (1 + math.sqrt(0.5)) / 2, 0.5, (1 - math.sqrt(0.5)) / 2, 0.0]
-    assert [warmup_cosine(step, 4, 8) for step in range(9)] == pytest.approx(expected, abs=1e-12)
-    assert [warmup_cosine(step, 0, 2) for step in range(3)] == pytest.approx([1.0, 0.5, 0.0], abs=1e-12)
-
-
-@pytest.mark.parametrize(
-    ("length", "batch_size", "shares"),
-    [
-        ({"max_epochs": 2}, 1, [0.25, 0.5, 0.75, 1.0, 1.0, (1 + math.sqrt(0.5)) / 2, 0.5, (1 - math.sqrt(0.5)) / 2]),
-        ({"max_steps": 6}, 1, [0.25, 0.5, 0.75, 1.0, 1.0, 0.5]),
-        ({"max_epochs": 2, "accumulate_grad_batches": 3}, 1, [0.5, 1.0, 1.0, 0.5]),  # 3 + 1 batches an epoch
-    ],
-)
-def test_one_epoch_of_warmup_is_one_epoch_however_the_trainer_counts(
-    length: dict[str, int], batch_size: int, shares: list[float]
-) -> None:
-    rates = Rates()
-    model = classifier(learning_rate=0.2, warmup_epochs=1)
-    quiet_trainer(callbacks=[rates], **length).fit(model, loader(*images(4), batch_size))
-    assert rates.seen == pytest.approx([0.2 * share for share in shares], abs=1e-12)
-
-
-class Stream(IterableDataset[Any]):
-    """Four samples, but it does not say so."""
-
-    def __iter__(self) -> Iterator[Any]:
-        yield from zip(*images(4), strict=True)
-
-
-def test_a_training_without_an_end_is_refused() -> None:
-    for epochs, data in ((-1, loader(*images(4), 2)), (2, DataLoader(Stream()))):
-        with pytest.raises(NetworkError, match=r"does not know its end. Call Trainer\(max_epochs=...\), or"):
-            quiet_trainer(max_epochs=epochs).fit(classifier(), data)
-
-
-def test_a_stream_of_data_is_trained_on_for_some_steps() -> None:
-    rates = Rates()
-    quiet_trainer(max_steps=4, callbacks=[rates]).fit(classifier(learning_rate=0.2), DataLoader(Stream()))
-    # 0, 45, 90 and 135 degrees of the cosine
-    assert rates.seen == pytest.approx([0.2, 0.1 + 0.1 * math.sqrt(0.5), 0.1, 0.1 - 0.1 * math.sqrt(0.5)])
 
 
 def test_sgd_steps_by_hand() -> None:
@@ -179,11 +118,11 @@ def test_an_unknown_recipe_is_refused(option: str, value: str, message: str) -> 
 def test_metrics_by_hand_with_a_short_last_batch(stage: str) -> None:
     # The average over time decides: one sample's last step and another's first step point elsewhere.
     frames_BTK = torch.tensor(
-        [[[0, 4], [1, 0]], [[1, 0], [0, 4]], [[3, 0], [3, 0]], [[2, 0], [0, 0]], [[0, 2], [0, 0]]], dtype=torch.float64
+        [[[0, 4], [1, 0]], [[1, 0], [0, 4]], [[3, 0], [3, 0]], [[2, 0], [0, 0]], [[0, 2], [0, 2]]], dtype=torch.float64
     )
     y_B = torch.tensor([1, 0, 0, 0, 0])
     # logit of class 1 minus logit of class 0, averaged over the two steps
-    margins, labels = np.array([1.5, 1.5, -3.0, -1.0, 1.0]), y_B.numpy()
+    margins, labels = np.array([1.5, 1.5, -3.0, -1.0, 2.0]), y_B.numpy()
     losses = np.log1p(np.exp(np.where(labels == 1, -margins, margins)))
     trainer = quiet_trainer(precision="64-true")
     model = classifier(Echo(), num_classes=2, time_steps=2)

@@ -129,11 +129,15 @@ def test_resumed_equals_straight_bit_for_bit(
     assert weights(resumed) == straight
 
 
-def test_killed_again_and_again_equals_straight(straight: dict[str, bytes], tmp_path: Path) -> None:
+def test_killed_and_moved_again_and_again_equals_straight(straight: dict[str, bytes], tmp_path: Path) -> None:
     for epoch in range(4):
+        kill = Kill("on_train_batch_end", epoch, Killed())
         with pytest.raises(Killed):
-            train(network(), checkpoints=tmp_path, callbacks=[Kill("on_train_batch_end", epoch, Killed())], noise=epoch)
-    assert weights(train(network(), checkpoints=tmp_path)) == straight
+            train(network(), checkpoints=tmp_path / str(epoch), callbacks=[kill], noise=epoch)
+        (tmp_path / str(epoch)).mkdir(exist_ok=True)
+        (tmp_path / str(epoch)).rename(tmp_path / str(epoch + 1))
+    assert weights(train(network(), checkpoints=tmp_path / "4")) == straight
+    assert [file.name for file in (tmp_path / "4").iterdir()] == ["last.ckpt"]
 
 
 def test_adamw_resumes_bit_for_bit(tmp_path: Path) -> None:
@@ -180,17 +184,22 @@ def test_without_checkpoints_nothing_is_written_and_nothing_is_said(
 
 
 def test_resuming_is_quiet_and_keeps_one_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], recwarn: pytest.WarningsRecorder
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    recwarn: pytest.WarningsRecorder,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    levels = [logging.getLogger(name).level for name in ("pytorch_lightning", "lightning.pytorch")]
+    caplog.set_level(logging.INFO, "pytorch_lightning")
     with pytest.raises(Killed):
         train(network(), checkpoints=tmp_path / "kept", callbacks=[Kill("on_train_epoch_start", 2, Killed())])
     train(network(), checkpoints=tmp_path / "kept", epochs=4)
     assert [file.relative_to(tmp_path).as_posix() for file in tmp_path.rglob("*")] == ["kept", "kept/last.ckpt"]
     assert capfd.readouterr() == ("", "")
     assert list(recwarn) == []
-    assert [logging.getLogger(name).level for name in ("pytorch_lightning", "lightning.pytorch")] == levels
+    assert caplog.records == []
+    assert logging.getLogger("pytorch_lightning").level == logging.INFO
 
 
 def test_a_logger_and_callbacks_get_validation_metrics(tmp_path: Path) -> None:

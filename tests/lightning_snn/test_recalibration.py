@@ -47,9 +47,9 @@ class Net(nn.Module):
 
 
 def batches() -> list[Tensor]:
-    """Batches of three, one and three samples: a plain mean weighs them alike."""
+    """Batches of three, three and one sample: a plain mean weighs them alike."""
     generator = torch.Generator().manual_seed(0)
-    return [torch.rand(3, size, 2, 3, 3, generator=generator, dtype=torch.float64) * 2 for size in (3, 1, 3)]
+    return [torch.rand(3, size, 2, 3, 3, generator=generator, dtype=torch.float64) * 2 for size in (3, 3, 1)]
 
 
 def statistics(x_NCHW: Floats) -> Floats:

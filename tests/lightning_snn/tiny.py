@@ -15,6 +15,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 from torch.utils.data import TensorDataset
 
+from lightning_snn.classifier import SpikingClassifier
 from lightning_snn.networks import build_network
 
 CLASSES = 3
@@ -77,6 +78,10 @@ def residual(seed: int = 0) -> Residual:
         return Residual()
 
 
+def classifier(network: nn.Module | None = None, **options: Any) -> SpikingClassifier:
+    return SpikingClassifier(network or tiny_vgg(), **{"num_classes": CLASSES, "time_steps": 3, "seed": 0, **options})
+
+
 def images(count: int, size: int = 4, seed: int = 0) -> tuple[Tensor, Tensor]:
     """Images that make neurons fire, ``[N, 1, H, W]``, brighter in the class's own row; labels ``[N]``."""
     generator = torch.Generator().manual_seed(seed)
@@ -87,7 +92,8 @@ def images(count: int, size: int = 4, seed: int = 0) -> tuple[Tensor, Tensor]:
 
 
 def loader(x: Tensor, y_N: Tensor, batch_size: int) -> DataLoader[Any]:
-    return DataLoader(TensorDataset(x, y_N), batch_size)
+    own = torch.Generator()  # else every epoch would draw a number from torch's default generator
+    return DataLoader(TensorDataset(x, y_N), batch_size, generator=own)
 
 
 def quiet_trainer(**options: Any) -> pl.Trainer:

@@ -64,8 +64,8 @@ def weights(network: nn.Module, name: str) -> Tensor:
 
 
 def test_channels_are_kept_from_the_highest_score_and_ties_from_the_lower_index() -> None:
-    scores = {"a": np.array([0.1, 3.0, 2.0, 3.0]), "b": np.zeros(3)}
-    assert keep_order(scores) == {"a": [1, 3, 2, 0], "b": [0, 1, 2]}
+    scores = {"a": np.array([0.1, 3.0, 2.0, 3.0]), "b": np.tile([0.0, 1.0], 50)}
+    assert keep_order(scores) == {"a": [1, 3, 2, 0], "b": [*range(1, 100, 2), *range(0, 100, 2)]}
 
 
 def test_the_channels_of_the_highest_scores_stay_in_their_place(evaluator: Evaluator) -> None:

@@ -186,17 +186,26 @@ def test_the_reward_holds_the_budget_only_without_projection(reward: RewardConfi
     free = objective(evaluator, estimator=IdentityEstimator(), projection=False, reward=reward)(params([0.8] * 3))
     assert free.value == pytest.approx(expected)
     assert free.constraint == pytest.approx(0.6)
-    bent = objective(evaluator, estimator=IdentityEstimator(), reward=reward)(params([0.8] * 3))
+
+
+@pytest.mark.parametrize("form", ["linear", "two-sided", "replace", "amc-log"])
+def test_with_projection_a_trial_is_worth_its_accuracy(form: str) -> None:
+    bent = objective(FakeEvaluator(DISTORTIONS["none"]), reward=RewardConfig(form=form))(params([0.8] * 3))
+    assert bent.constraint is not None
+    assert bent.constraint < 0.0
     assert bent.value == 0.75
 
 
 def test_the_reward_sees_the_upper_bound() -> None:
-    """SynOps just on target, but the bound lies above: with beta = 1 the reward falls by that share."""
-    free = objective(FakeEvaluator(lambda static: 0.5 * DENSE), projection=False, reward=RewardConfig(beta=1.0))
+    """Expected on target are 0.9 x 0.53 + 0.02 = 0.497 of dense, but the bound lies above 0.5."""
+    free = objective(FakeEvaluator(lambda static: 0.53 * DENSE), projection=False, reward=RewardConfig(beta=1.0))
     outcome = free(params([0.5] * 3))
-    share = float(LinearEstimator().fit(PRE, POST).predict(0.5 * DENSE).upper) / (0.5 * DENSE) - 1.0
+    predicted = LinearEstimator().fit(PRE, POST).predict(0.53 * DENSE)
+    share = float(predicted.upper) / (0.5 * DENSE) - 1.0
+    assert float(predicted.mean) < 0.5 * DENSE
+    assert share > 0.0
     assert outcome.constraint == pytest.approx(share)
-    assert outcome.value == pytest.approx(0.75 - max(0.0, share))
+    assert outcome.value == pytest.approx(0.75 - share)
 
 
 @pytest.mark.parametrize("projection", [True, False])

@@ -18,34 +18,22 @@ from lightning_snn.surgery import channel_groups
 from search.cli import main
 from search.strategies import STRATEGIES
 
-TINY = [
-    "--threads",
-    "1",
-    "--data.train_samples",
-    "300",
-    "--data.batch_size",
-    "50",
-    "--network.time_steps",
-    "2",
-    "--network.options.plan",
-    "[8,M,12,M,16,M]",
-    "--training.epochs",
-    "8",
-    "--finetuning.epochs",
-    "2",
-    "--space.low",
-    "0.2",
-    "--estimator.min_samples",
-    "4",
-    "--estimator.max_samples",
-    "5",
-    "--estimator.batch",
-    "1",
-    "--space.recalibration_batches",
-    "2",
-    "--budget.target",
-    "0.6",
-]
+SETTINGS = {
+    "threads": 1,
+    "data.train_samples": 300,
+    "data.batch_size": 50,
+    "network.time_steps": 2,
+    "network.options.plan": "[8,M,12,M,16,M]",
+    "training.epochs": 8,
+    "finetuning.epochs": 2,
+    "space.low": 0.2,
+    "space.recalibration_batches": 2,
+    "estimator.min_samples": 4,
+    "estimator.max_samples": 5,
+    "estimator.batch": 1,
+    "budget.target": 0.6,
+}
+TINY = [f"{key}={value}" for key, value in SETTINGS.items()]
 RULES = ("uniform", "l1")
 EVALUATIONS = 12
 
@@ -268,7 +256,7 @@ class Net(nn.Module):
     )
     monkeypatch.syspath_prepend(tmp_path)
     own = ["--network._target_", "own_network_for_a_test.Net", "--network.options.width", "8"]
-    command = [*TINY, "--runs", str(tmp_path / "runs"), "--strategy", "uniform", *own]
-    del command[command.index("--network.options.plan") : command.index("--network.options.plan") + 2]
+    tiny = [setting for setting in TINY if "plan" not in setting]
+    command = [*tiny, "--runs", str(tmp_path / "runs"), "--strategy", "uniform", *own]
     assert main(command) in (0, 3)
     assert result_of(tmp_path / "runs")["network"] == "own_network_for_a_test.Net"

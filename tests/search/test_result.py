@@ -178,6 +178,7 @@ def test_the_holdout_error_is_the_mean_near_the_budget() -> None:
 
 def test_there_is_no_holdout_error_without_samples_near_the_budget() -> None:
     assert holdout_error(samples(POINTS), Budget(target=100.0, baseline=1000.0), "linear") is None
+    assert holdout_error(samples([(1.0, 1.0), (2.0, 2.0)] * 3), Budget(target=1.5, baseline=10.0), "linear") is None
     assert holdout_error(samples(POINTS[:3]), BUDGET, "linear") is None
 
 

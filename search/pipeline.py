@@ -130,10 +130,12 @@ def estimate_drift(
     dense, folder = shared_folders(evaluator.task.config)
     config = evaluator.task.config.estimator
     with locked(folder, wait=True), reporter.phase("estimator", config.max_samples) as phase:
-        sampling = Sampling(evaluator, context, budget, dense, folder)
-        samples, estimator = sampling.until_tight(
-            lambda sample: phase.advance(f"{sample.pre / budget.baseline:.1%} -> {sample.post / budget.baseline:.1%}")
-        )
+        with Sampling(evaluator, context, budget, dense, folder) as sampling:
+            samples, estimator = sampling.until_tight(
+                lambda sample: phase.advance(
+                    f"{sample.pre / budget.baseline:.1%} -> {sample.post / budget.baseline:.1%}"
+                )
+            )
         phase.news = f"SynOps after = {estimator.slope:.3f} x before {estimator.intercept:+,.0f}"
     for sample in samples:
         tracker.sample(sample)

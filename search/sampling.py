@@ -6,6 +6,8 @@ batches until the upper margin at the target is small enough twice in a row (MET
 """
 
 import dataclasses
+import os
+import threading
 import time
 import warnings
 from collections.abc import Callable
@@ -13,11 +15,14 @@ from collections.abc import Iterator
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures import as_completed
-from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import active_children
 from multiprocessing import get_context
+from multiprocessing import parent_process
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING
+from typing import Self
 
 import torch
 from scipy.stats import qmc
@@ -115,7 +120,10 @@ def margin(estimator: Estimator, budget: Budget) -> float:
 
 
 class Sampling:
-    """Takes samples one by one, each from its file or anew, until the estimator is tight."""
+    """Takes samples one by one, each from its file or anew, until the estimator is tight.
+
+    A context: worker processes live as long as its block, and end at once where an error ends it.
+    """
 
     def __init__(
         self, evaluator: Evaluator, context: "SearchContext", budget: Budget, dense: Path, folder: Path
@@ -139,6 +147,21 @@ class Sampling:
             cost=context.cost,
             fraction=budget.fraction,
         )
+        self._pool: ProcessPoolExecutor | None = None
+        self._others = set(active_children())
+
+    def __enter__(self) -> Self:
+        """Start; workers come with the first samples that are not on disk."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End the workers, without waiting for what they are at."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            for worker in set(active_children()) - self._others:
+                worker.terminate()
 
     def until_tight(self, on_sample: Callable[[Sample], None]) -> tuple[list[Sample], Estimator]:
         """Take samples in batches until the margin is tight twice in a row, or there are ``max_samples``.
@@ -168,30 +191,26 @@ class Sampling:
                 on_sample(done[index])
             else:
                 missing.append((self._widths[index], index))
-        with self._taker(min(self._config.workers, len(missing))) as each:
-            for sample in each(missing):
-                write_json(self._folder / f"{sample.index:03d}.json", dataclasses.asdict(sample))
-                done[sample.index] = sample
-                on_sample(sample)
+        for sample in self._take_each(missing):
+            write_json(self._folder / f"{sample.index:03d}.json", dataclasses.asdict(sample))
+            done[sample.index] = sample
+            on_sample(sample)
         return [done[index] for index in indices]
 
-    @contextmanager
-    def _taker(self, workers: int) -> Iterator[Callable[[Sequence[Job]], Iterator[Sample]]]:
-        if workers <= 1:
-            yield lambda jobs: (take_sample(self._evaluator, *job) for job in jobs)
+    def _take_each(self, jobs: Sequence[Job]) -> Iterator[Sample]:
+        """Yield the samples of some jobs, each when it is there, from this process or from the workers."""
+        if self._config.workers == 1 or (len(jobs) < 2 and self._pool is None):
+            yield from (take_sample(self._evaluator, *job) for job in jobs)
             return
-        pool = ProcessPoolExecutor(
-            workers,
-            mp_context=get_context("spawn"),
-            initializer=_start_worker,
-            initargs=(self._evaluator.task.config, self._dense),
-        )
-        try:
-            yield lambda jobs: (
-                each.result() for each in as_completed([pool.submit(_take_in_worker, job) for job in jobs])
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(
+                self._config.workers,
+                mp_context=get_context("spawn"),
+                initializer=_start_worker,
+                initargs=(self._evaluator.task.config, self._dense),
             )
-        finally:
-            pool.shutdown(cancel_futures=True)
+        pool = self._pool
+        yield from (each.result() for each in as_completed([pool.submit(_take_in_worker, job) for job in jobs]))
 
 
 def _read(file: Path) -> Sample:
@@ -223,9 +242,18 @@ def _start_worker(config: SearchConfig, dense: Path) -> None:
     from search.task import Task
 
     global _evaluator
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     task = Task(config)
     _evaluator = open_baseline(task, dense).evaluator(task)
+
+
+def _end_with_parent() -> None:
+    """Leave no worker behind when the main process is killed."""
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _take_in_worker(job: Job) -> Sample:

@@ -38,8 +38,8 @@ def test_two_workers_take_the_same_samples_as_one(tmp_path: Path) -> None:
         budget = Budget.of(baseline.validation.synops.total, fraction=0.5, synops=None)
         context = build_context(baseline, budget, low=0.1, evaluations=1)
         evaluator = baseline.evaluator(task)
-        sampling = Sampling(evaluator, context, budget, tmp_path / "dense", tmp_path / f"samples-{workers}")
-        found = sampling.take(range(3), lambda sample: None)
+        with Sampling(evaluator, context, budget, tmp_path / "dense", tmp_path / f"samples-{workers}") as sampling:
+            found = sampling.take(range(3), lambda sample: None)
         taken[workers] = [dataclasses.replace(sample, seconds=0.0) for sample in found]
     assert taken[1] == taken[2]
     assert [sample.index for sample in taken[2]] == [0, 1, 2]

@@ -201,18 +201,26 @@ def test_copies_propose_the_same(duplicate: Callable[[BaseSampler], BaseSampler]
     assert ask(study_of(finished, twin)) == next_params(finished, seed=5) == study.trials[9].params
 
 
-def test_a_known_record_is_not_learned_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    learned: list[float] = []
-    study = study_of(RECORD, DDPGSampler(5, **EAGER))
+def test_pickle_holds_the_settings_alone() -> None:
+    sampler = DDPGSampler(5, **EAGER)
+    search(study_of(RECORD, sampler), 2)
+    assert pickle.dumps(sampler) == pickle.dumps(DDPGSampler(5, **EAGER))
+
+
+def test_record_is_learned_once_with_updates_after_the_warmup(monkeypatch: pytest.MonkeyPatch) -> None:
+    learned: list[tuple[float, bool]] = []
+    study = study_of(RECORD, DDPGSampler(5, **{**EAGER, "warmup": 3}))
     monkeypatch.setattr(
-        "search.strategies.ddpg.Agent.learn", lambda self, episode, update: learned.append(episode.reward)
+        "search.strategies.ddpg.Agent.learn", lambda self, episode, update: learned.append((episode.reward, update))
     )
     search(study, 3)
-    assert learned == [each.value for each in study.trials[:8]]  # the last one has not been asked after
+    known = [each.value for each in study.trials[:8]]  # the last one has not been asked after
+    assert learned == list(zip(known, [False] * 2 + [True] * 6, strict=True))
 
 
 def test_an_interrupted_lesson_leaves_nothing_half_learned(monkeypatch: pytest.MonkeyPatch) -> None:
     study = study_of(RECORD, DDPGSampler(5, **EAGER))
+    search(study, 2)
 
     def interrupt(*args: Any) -> None:
         raise KeyboardInterrupt
@@ -220,9 +228,10 @@ def test_an_interrupted_lesson_leaves_nothing_half_learned(monkeypatch: pytest.M
     with monkeypatch.context() as patch:
         patch.setattr("search.strategies._ddpg_agent.soft_update", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            study.ask(dict(SPACE))  # trial 6 stays running
-    study.tell(6, state=TrialState.FAIL)
-    assert ask(study) == next_params([*RECORD, record(6, state=TrialState.FAIL)], seed=5)
+            study.ask(dict(SPACE))  # leaves trial 8 running
+    study.tell(8, state=TrialState.FAIL)
+    finished = study.trials
+    assert ask(study) == next_params(finished, seed=5)
 
 
 def test_seed_decides() -> None:

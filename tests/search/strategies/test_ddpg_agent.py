@@ -64,16 +64,16 @@ def test_moving_baseline_by_hand() -> None:
 
 
 def test_reward_is_written_on_every_transition() -> None:
-    states = np.arange(8.0).reshape(2, 2, 2)
+    states = np.arange(12.0).reshape(2, 3, 2)
     steps = flatten(
-        [Episode(states[0], np.array([0.1, 0.2]), 0.5), Episode(states[1], np.array([0.3, 0.4]), 0.25)], None
+        [Episode(states[0], np.array([0.1, 0.2, 0.3]), 0.5), Episode(states[1], np.array([0.4, 0.5, 0.6]), 0.25)],
+        None,
     )
-    assert steps.state_BF.tolist() == [[0, 1], [2, 3], [4, 5], [6, 7]]
-    assert steps.action_B1.flatten().tolist() == pytest.approx([0.1, 0.2, 0.3, 0.4])
-    assert steps.reward_B1.flatten().tolist() == [0.5, 0.5, 0.25, 0.25]
-    assert steps.goes_on_B1.flatten().tolist() == [1, 0, 1, 0]
-    assert steps.next_state_BF[0].tolist() == [2, 3]
-    assert steps.next_state_BF[2].tolist() == [6, 7]
+    assert steps.state_BF.tolist() == [[0, 1], [2, 3], [4, 5], [6, 7], [8, 9], [10, 11]]
+    assert steps.action_B1.flatten().tolist() == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
+    assert steps.reward_B1.flatten().tolist() == [0.5, 0.5, 0.5, 0.25, 0.25, 0.25]
+    assert steps.goes_on_B1.flatten().tolist() == [1, 1, 0, 1, 1, 0]
+    assert steps.next_state_BF[[0, 1, 3, 4]].tolist() == [[2, 3], [4, 5], [8, 9], [10, 11]]
 
 
 @pytest.mark.parametrize(

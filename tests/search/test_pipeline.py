@@ -40,7 +40,8 @@ EVALUATIONS = 12
 
 def arguments(runs: Path, strategy: str, *more: str) -> list[str]:
     evaluations = "1" if strategy in RULES else str(EVALUATIONS)
-    return [*TINY, "--runs", str(runs), "--strategy", strategy, "--strategy.evaluations", evaluations, *more]
+    command = [*TINY, "--runs", str(runs), "--strategy", strategy, "--strategy.evaluations", evaluations, *more]
+    return [*command, "--strategy.options.warmup", "5"] if strategy in ("ddpg", "spear") else command
 
 
 def only_run(runs: Path) -> Path:

@@ -176,6 +176,16 @@ def test_history_of_the_sampler_does_not_matter() -> None:
     assert ask(study_of(RECORD, used)) == next_params(RECORD, seed=5)
 
 
+def test_other_bounds_are_learned_anew() -> None:
+    """The same executed values, in a space twice as wide, are other actions."""
+    wide: dict[str, BaseDistribution] = {name: FloatDistribution(0.1, 1.9) for name in SPACE}
+    widened = [create_trial(params=each.params, distributions=wide, value=each.value) for each in RECORD]
+    used, fresh = DDPGSampler(5, **EAGER), DDPGSampler(5, **EAGER)
+    ask(study_of(RECORD, used))
+    proposals = [study_of(widened, sampler).ask(dict(wide)).params for sampler in (used, fresh)]
+    assert proposals[0] == proposals[1]
+
+
 def test_order_of_finishing_does_not_matter() -> None:
     """Five workers' trials, told backwards; the sampler is asked in between and has to learn anew."""
     proposals = []

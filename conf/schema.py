@@ -130,10 +130,6 @@ class EstimatorConfig:
     """Tight enough: the upper margin at the target is at most this share of the baseline's SynOps."""
     confidence: float = 0.95
     """Of the one-sided prediction bound."""
-    epochs: int | None = None
-    """Fine-tuning epochs of a sample; null: as many as the final run has."""
-    anchors: int = 3
-    """Full-length samples that measure the bias of shorter ones; used only where ``epochs`` is given."""
     workers: int = 1
     """Processes that fine-tune samples, one thread each."""
 
@@ -143,8 +139,6 @@ class EstimatorConfig:
         _at_least("estimator.max_samples", self.max_samples, self.min_samples)
         _at_least("estimator.batch", self.batch, 1)
         _at_least("estimator.workers", self.workers, 1)
-        if self.epochs is not None:
-            _at_least("estimator.epochs", self.epochs, 1)
         _above_zero("estimator.margin", self.margin)
         _within("estimator.confidence", self.confidence, 0.5, 1.0, open_ends=True)
 

@@ -15,6 +15,7 @@ class Stream(enum.IntEnum):
     TEST_SUBSET = 5
     EPOCH_ORDER = 6
     CALIBRATION_ORDER = 7
+    CALIBRATION_AUGMENT = 8
 
 
 def generator_for(seed: int, stream: Stream, *index: int) -> np.random.Generator:

@@ -186,7 +186,10 @@ class BaseDataModule(LightningDataModule, ABC):
         return DataLoader(split, batch_size=self.eval_batch_size, collate_fn=keep_batch, generator=torch.Generator())
 
     def calibration_batches(self, count: int, batch_size: int) -> list[Tensor]:
-        """Return training inputs without augmentation, to recalibrate batch normalisation with.
+        """Return training inputs, varied as in training, to recalibrate batch normalisation with.
+
+        Batch norm has learned from varied inputs: with plain ones in their place, the SynOps of a CIFAR VGG came
+        out 11 % above those with its own running statistics, with varied ones 0.2 % (measured).
 
         Args:
             count: Batches wanted. There are fewer where whole batches run out, but always one.
@@ -202,7 +205,12 @@ class BaseDataModule(LightningDataModule, ABC):
         split = self._development[0]
         order = generator_for(self.seed, Stream.CALIBRATION_ORDER).permutation(len(split))
         batches = min(count, max(1, len(split) // batch_size))
-        return [split.__getitems__(order[i * batch_size : (i + 1) * batch_size])[0] for i in range(batches)]
+        inputs = [split.__getitems__(order[i * batch_size : (i + 1) * batch_size])[0] for i in range(batches)]
+        if not self.augment:
+            return inputs
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(generator_for(self.seed, Stream.CALIBRATION_AUGMENT).integers(2**63)))
+            return [self.augmented(x_BCHW) for x_BCHW in inputs]
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Augment training batches, on the device they were moved to; leave all others as they are."""

@@ -170,7 +170,7 @@ def shared_folders(config: SearchConfig) -> tuple[Path, Path]:
     settings = identity(config)
     dense = {key: settings[key] for key in ("seed", "data", "network", "training", "baseline", "trainer")}
     drawn = {key: settings[key] for key in ("finetuning", "synops", "space")}
-    drawn |= {"epochs": config.estimator.epochs, "target": (config.budget.target, config.budget.synops)}
+    drawn["target"] = (config.budget.target, config.budget.synops)
     folder = Path(config.runs) / "_shared" / digest(dense)
     return folder, folder / f"samples-{digest(drawn)}"
 

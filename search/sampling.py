@@ -60,7 +60,6 @@ class Sample:
     post: float
     accuracy_pre: float
     accuracy_post: float
-    epochs: int
     seconds: float
 
 
@@ -91,14 +90,12 @@ def draw_widths(
 
 
 def take_sample(evaluator: Evaluator, widths: Sequence[int], index: int) -> Sample:
-    """Prune, measure, fine-tune with the final run's recipe (or shorter, if so configured), and measure again."""
+    """Prune, measure, fine-tune with the final run's recipe, and measure again."""
     started = time.perf_counter()
     task = evaluator.task
     network = evaluator.prune(widths)
     before = task.measure_validation(network)
-    epochs = task.config.estimator.epochs or task.config.finetuning.epochs
-    recipe = dataclasses.replace(task.config.finetuning, epochs=epochs)
-    task.train_(network, recipe, seed=seed_for(task.config.seed, "sample", index))
+    task.train_(network, task.config.finetuning, seed=seed_for(task.config.seed, "sample", index))
     after = task.measure_validation(network)
     return Sample(
         index,
@@ -107,7 +104,6 @@ def take_sample(evaluator: Evaluator, widths: Sequence[int], index: int) -> Samp
         after.synops.total,
         before.accuracy,
         after.accuracy,
-        epochs,
         time.perf_counter() - started,
     )
 

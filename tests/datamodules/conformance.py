@@ -192,7 +192,7 @@ class DataModuleConformance:
         assert len(set(orders)) == 4  # (0, 1) and (1, 0) too: no seed + epoch
 
     def test_loading_draws_nothing_from_the_default_generators(self, build: Build) -> None:
-        module = build()
+        module = build(augment=True)
         before = torch.get_rng_state(), np.random.get_state()[1].copy()  # type: ignore[index]
         for loader in (module.train_dataloader(), module.val_dataloader(), module.test_dataloader()):
             inputs_of(loader)
@@ -206,16 +206,24 @@ class DataModuleConformance:
             assert torch.equal(inputs_of(loader), inputs_of(loader))
             assert len(labels_of(loader)) == len(loader.dataset)  # type: ignore[arg-type]
 
-    def test_calibration_shows_plain_training_inputs(self, build: Build) -> None:
-        plain, varied = build(train_samples=20), build(train_samples=20, augment=True)
-        batches = varied.calibration_batches(2, 8)
+    def test_calibration_shows_training_inputs(self, build: Build) -> None:
+        plain = build(train_samples=20)
+        batches = plain.calibration_batches(2, 8)
         assert [len(x_BCHW) for x_BCHW in batches] == [8, 8]
         training = [raw for raw, _ in self.samples(plain.train_dataloader())]
         shown = [raw_CHW.tobytes() for x_BCHW in batches for raw_CHW in self.to_raw(x_BCHW)]
         assert not Counter(shown) - Counter(training)
         assert shown != training[:16]
-        for again in (plain.calibration_batches(2, 8), varied.calibration_batches(2, 8)):
-            assert all(torch.equal(x, y) for x, y in zip(batches, again, strict=True))
+        assert all(torch.equal(x, y) for x, y in zip(batches, plain.calibration_batches(2, 8), strict=True))
+
+    def test_calibration_is_varied_as_training_is_and_always_alike(self, build: Build) -> None:
+        plain, varied = build(train_samples=20), build(train_samples=20, augment=True)
+        (once,), (again,) = varied.calibration_batches(1, 16), varied.calibration_batches(1, 16)
+        torch.manual_seed(1)
+        (later,) = varied.calibration_batches(1, 16)
+        assert torch.equal(once, again)
+        assert torch.equal(once, later)
+        assert not torch.equal(once, plain.calibration_batches(1, 16)[0])
 
     def test_calibration_is_in_random_order(self, build: Build) -> None:
         module = build()

@@ -46,7 +46,7 @@ def trial(
 
 
 def sample(index: int, pre: float, post: float) -> Sample:
-    return Sample(index, [4, 8], pre, post, accuracy_pre=0.4, accuracy_post=0.9, epochs=2, seconds=1.5)
+    return Sample(index, [4, 8], pre, post, accuracy_pre=0.4, accuracy_post=0.9, seconds=1.5)
 
 
 SAMPLES = [sample(0, 300.0, 410.0), sample(1, 400.0, 530.0), sample(2, 500.0, 650.0), sample(3, 450.0, 580.0)]

@@ -252,7 +252,6 @@ SEARCHES = (
 """Settings that shape the search, but neither the dense network nor any sample."""
 SAMPLES = (
     ("--finetuning.epochs", "3"),
-    ("--estimator.epochs", "3"),
     ("--budget.target", "0.4"),
     ("--budget.synops", "1000"),
     ("--space.low", "0.2"),

@@ -113,7 +113,7 @@ def test_projection_lands_just_below_the_budget_within_three_passes(name: str, r
     for index, level in enumerate((0.4, 0.46, 0.54, 0.6)):  # as an estimator's samples lie
         widths = [round(level * WIDTH)] * 3
         pre = DISTORTIONS[name](static_cost(widths))
-        sampled.append(Sample(index, widths, pre, pre, 0.5, 0.5, 1, 0.0))
+        sampled.append(Sample(index, widths, pre, pre, 0.5, 0.5, 0.0))
     context = refine_target_cost(started.context, sampled, started.estimator, started.budget)
     outcome = replace(started, context=context)(params(ratios))
     used = outcome.attributes["upper"] / (0.5 * DENSE)

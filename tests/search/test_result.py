@@ -68,7 +68,7 @@ def task() -> Task:
 
 
 def samples(points: list[tuple[float, float]]) -> list[Sample]:
-    return [Sample(n, [1], pre, post, 0.5, 0.6, 4, 1.5) for n, (pre, post) in enumerate(points)]
+    return [Sample(n, [1], pre, post, 0.5, 0.6, 1.5) for n, (pre, post) in enumerate(points)]
 
 
 POINTS = [(300.0, 290.0), (400.0, 400.0), (500.0, 490.0), (600.0, 620.0)]

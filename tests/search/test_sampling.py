@@ -161,16 +161,12 @@ def test_a_sample_is_measured_before_and_after_fine_tuning() -> None:
     of = evaluator()
     sample = take_sample(of, [32, 64, 128], 3)
     static = COST([32, 64, 128])
-    assert (sample.index, sample.widths, sample.epochs) == (3, [32, 64, 128], 7)
+    assert (sample.index, sample.widths) == (3, [32, 64, 128])
     assert (sample.pre, sample.post) == (static, 0.8 * static)
     assert (sample.accuracy_pre, sample.accuracy_post) == (0.3, 0.7)
     assert sample.seconds > 0.0
     assert [what for what, _ in log(of)] == ["measure", "train", "measure"]
     assert (log(of)[0][1], log(of)[2][1]) == (0, 7)
-
-
-def test_a_sample_may_be_tuned_for_fewer_epochs() -> None:
-    assert take_sample(evaluator(epochs=2), [32, 64, 128], 0).epochs == 2
 
 
 def test_every_sample_is_trained_with_a_seed_of_its_own() -> None:
@@ -304,7 +300,7 @@ def test_an_unknown_field_of_a_sample_is_one_sentence(tmp_path: Path) -> None:
 
 def pairs(values: Sequence[tuple[float, float]]) -> Iterator[Sample]:
     for index, (pre, post) in enumerate(values):
-        yield Sample(index, [1], pre, post, 0.5, 0.5, 1, 0.0)
+        yield Sample(index, [1], pre, post, 0.5, 0.5, 0.0)
 
 
 @pytest.mark.filterwarnings("error")

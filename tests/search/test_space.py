@@ -38,7 +38,7 @@ def context(target_cost: float = 25.0, low: float = 0.1) -> SearchContext:
 
 
 def samples(widths: Sequence[list[int]], pre: Sequence[float]) -> list[Sample]:
-    return [Sample(n, each, y, y, 0.5, 0.5, 1, 0.0) for n, (each, y) in enumerate(zip(widths, pre, strict=True))]
+    return [Sample(n, each, y, y, 0.5, 0.5, 0.0) for n, (each, y) in enumerate(zip(widths, pre, strict=True))]
 
 
 def test_groups_are_named_and_sized_in_network_order() -> None:

@@ -3,7 +3,6 @@
 The channels of a group are tied over all its producing layers (residual additions); their scores are summed.
 """
 
-import difflib
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
@@ -15,6 +14,7 @@ from torch import Tensor
 from torch import nn
 
 from lightning_snn.errors import SurgeryError
+from lightning_snn.errors import nearest
 from lightning_snn.seeds import seed_for
 from lightning_snn.surgery import ChannelPlan
 
@@ -71,9 +71,7 @@ def channel_scores(criterion: str, network: nn.Module, plan: ChannelPlan, seed: 
         SurgeryError: If the criterion is unknown or does not fit the network.
     """
     if criterion not in CRITERIA:
-        near = difflib.get_close_matches(criterion, CRITERIA, n=1)
-        hint = f"Did you mean {near[0]!r}?" if near else f"Known names: {', '.join(CRITERIA)}."
-        raise SurgeryError(f"No criterion is called {criterion!r}. {hint}")
+        raise SurgeryError(f"No criterion is called {criterion!r}. {nearest(criterion, CRITERIA)}")
     return {group.name: CRITERIA[criterion](network, plan, group.name, seed) for group in plan.groups}
 
 

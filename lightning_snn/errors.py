@@ -1,5 +1,8 @@
 """Errors that a user can cause and mend: one sentence each, shown by the command line without a traceback."""
 
+import difflib
+from collections.abc import Iterable
+
 
 class NetworkError(ValueError):
     """A network cannot be built, or cannot be used the way it was asked for."""
@@ -11,3 +14,10 @@ class SurgeryError(ValueError):
 
 class ArtifactError(ValueError):
     """A saved network is missing, incomplete, or not ours."""
+
+
+def nearest(name: str, known: Iterable[str], what: str = "names") -> str:
+    """Return the sentence that ends a message about an unknown name: the nearest known one, or all of them."""
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"Did you mean {near[0]!r}?" if near else f"Known {what}: {', '.join(known) or 'none'}."

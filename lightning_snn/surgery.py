@@ -8,7 +8,6 @@ Axes: T time steps, B batch, C channels, H rows, W columns, K classes, P positio
 Not here: which channels deserve to stay (``criteria.py``).
 """
 
-import difflib
 import operator
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -32,6 +31,7 @@ from lightning_snn._channel_ports import Port
 from lightning_snn._channel_ports import port_size
 from lightning_snn._channel_trace import trace
 from lightning_snn.errors import SurgeryError
+from lightning_snn.errors import nearest
 from lightning_snn.forward import run_network
 
 __all__ = ["ChannelGroup", "ChannelPlan", "ChannelUse", "channel_groups", "shrink"]
@@ -117,8 +117,7 @@ class ChannelPlan:
             SurgeryError: If no group has this name.
         """
         if group not in self._uses:
-            near = difflib.get_close_matches(group, self._uses, n=1)
-            hint = f"Did you mean {near[0]!r}?" if near else f"Known groups: {', '.join(self._uses) or 'none'}."
+            hint = nearest(group, self._uses, "groups")
             raise SurgeryError(f"Channels are kept by group, found no group that is called {group!r}. {hint}")
         return self._uses[group]
 

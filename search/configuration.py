@@ -19,6 +19,7 @@ from typing import Any
 
 from conf.schema import ConfigError
 from conf.schema import SearchConfig
+from lightning_snn.errors import nearest
 
 GROUPS = ("data", "network", "training", "strategy", "logger", "experiment")
 NOTHING = (("experiment", "null"), ("experiment", "none"))
@@ -128,13 +129,6 @@ def leaves(values: Mapping[str, Any], separator: str = ".", prefix: str = "") ->
             yield from leaves(value, separator, f"{prefix}{key}{separator}")
         else:
             yield f"{prefix}{key}", value
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return the sentence that ends a message about an unknown name."""
-    known = sorted(known)
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(known)}."
 
 
 def digest(values: Any) -> str:

@@ -9,7 +9,6 @@ Source: a line with one slope and one intercept is SPEAR's (Xie et al., arXiv 25
 rivals and the stopping rule are ours (METHODS 2.3).
 """
 
-import difflib
 from collections.abc import Callable
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from numpy.typing import ArrayLike
 from numpy.typing import NDArray
 from scipy import stats
 
+from lightning_snn.errors import nearest
 from search.errors import SearchError
 
 Floats = NDArray[np.float64]
@@ -155,9 +155,7 @@ def build_estimator(name: str, confidence: float) -> Estimator:
         SearchError: If the name is unknown.
     """
     if name not in ESTIMATORS:
-        near = difflib.get_close_matches(name, ESTIMATORS, n=1)
-        hint = f"Did you mean {near[0]!r}?" if near else f"Known names: {', '.join(ESTIMATORS)}."
-        raise SearchError(f"No estimator is called {name!r}. {hint}")
+        raise SearchError(f"No estimator is called {name!r}. {nearest(name, ESTIMATORS)}")
     return ESTIMATORS[name](confidence)
 
 

@@ -26,9 +26,9 @@ from search.objective import best_trial
 from search.objective import is_feasible
 from search.sampling import Sample
 
-BLUE, VERMILLION, GREEN, GREY, BLACK = "#0072B2", "#D55E00", "#009E73", "#767676", "#222222"
+BLUE, VERMILION, GREEN, GREY, BLACK = "#0072B2", "#D55E00", "#009E73", "#767676", "#222222"
 DOT: Final[dict[str, Any]] = {"marker": "o", "s": 20, "color": BLUE, "linewidths": 0, "zorder": 3}
-CROSS: Final[dict[str, Any]] = {"marker": "x", "s": 20, "color": VERMILLION, "linewidths": 1.2, "zorder": 3}
+CROSS: Final[dict[str, Any]] = {"marker": "x", "s": 20, "color": VERMILION, "linewidths": 1.2, "zorder": 3}
 BEST: Final[dict[str, Any]] = {
     "marker": "D",
     "s": 70,
@@ -282,4 +282,4 @@ def _limit_accuracy(axes: Axes) -> None:
 
 
 def _note(axes: Axes, text: str) -> None:
-    axes.set_title(text, loc="right", fontsize=9.0, color=VERMILLION)
+    axes.set_title(text, loc="right", fontsize=9.0, color=VERMILION)

@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from lightning_snn.errors import nearest
 from search.errors import SearchError
 
 FORMS: Final[Mapping[str, Callable[[float, float, float, float], float]]] = MappingProxyType(
@@ -56,7 +57,7 @@ def target_aware_reward(
         SearchError: If the form is unknown or the target not above 0.
     """
     if form not in FORMS:
-        raise SearchError(f"No reward is called {form!r}. Known: {', '.join(FORMS)}.")
+        raise SearchError(f"No reward is called {form!r}. {nearest(form, FORMS)}")
     if not target > 0.0:
         raise SearchError(f"The target of a reward must be above 0 SynOps, found {target:g}.")
     if not (math.isfinite(accuracy) and math.isfinite(synops) and synops > 0.0):

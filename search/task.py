@@ -18,6 +18,7 @@ from lightning_snn._synops_report import AnalogHidden
 from lightning_snn._synops_report import FirstLayer
 from lightning_snn.artifact import load_artifact
 from lightning_snn.criteria import CRITERIA
+from lightning_snn.errors import nearest
 from lightning_snn.fit import fit
 from lightning_snn.forward import run_network
 from lightning_snn.forward import to_time_first
@@ -27,7 +28,6 @@ from lightning_snn.networks import build_network
 from lightning_snn.networks import build_own_network
 from lightning_snn.recalibration import recalibrate_batch_norm_
 from lightning_snn.seeds import seed_for
-from search.configuration import nearest
 from search.errors import SearchError
 from search.estimator import ESTIMATORS
 from search.reward import FORMS

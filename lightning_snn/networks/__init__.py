@@ -1,6 +1,5 @@
 """Spiking networks by name: one family per file, or any class of the user's own."""
 
-import difflib
 import inspect
 import pkgutil
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from typing import Final
 from torch import nn
 
 from lightning_snn.errors import NetworkError
+from lightning_snn.errors import nearest
 
 NETWORKS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -40,9 +40,7 @@ def build_network(name: str, *, num_classes: int, in_channels: int, **options: A
         NetworkError: If the name or an option is unknown.
     """
     if name not in NETWORKS:
-        near = difflib.get_close_matches(name, NETWORKS, n=1)
-        hint = f"Did you mean {near[0]!r}?" if near else f"Known names: {', '.join(sorted(NETWORKS))}."
-        raise NetworkError(f"No network is called {name!r}. {hint}")
+        raise NetworkError(f"No network is called {name!r}. {nearest(name, NETWORKS)}")
     build = pkgutil.resolve_name(NETWORKS[name])
     _refuse_unknown_options(name, build, options)
     network: nn.Module = build(name, num_classes=num_classes, in_channels=in_channels, **options)
@@ -86,6 +84,4 @@ def _refuse_unknown_options(name: str, build: Any, options: Mapping[str, Any]) -
     known = [p for p in inspect.signature(build).parameters if p not in ("name", "num_classes", "in_channels")]
     for option in options:
         if option not in known:
-            near = difflib.get_close_matches(option, known, n=1)
-            hint = f"Did you mean {near[0]!r}?" if near else f"Known options: {', '.join(known)}."
-            raise NetworkError(f"Network {name!r} has no option {option!r}. {hint}")
+            raise NetworkError(f"Network {name!r} has no option {option!r}. {nearest(option, known, 'options')}")

@@ -1,6 +1,5 @@
 """Strategies: Optuna samplers by name. Each file of this package has one, with a ``build`` function."""
 
-import difflib
 import inspect
 import pkgutil
 from collections.abc import Mapping
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING
 from typing import Any
 from typing import Final
 
+from lightning_snn.errors import nearest
 from search.errors import SearchError
 
 if TYPE_CHECKING:
@@ -59,13 +59,9 @@ def check_strategy(name: str, options: Mapping[str, Any]) -> None:
         SearchError: If the name or an option is unknown.
     """
     if name not in STRATEGIES:
-        near = difflib.get_close_matches(name, STRATEGIES, n=1)
-        hint = f"Did you mean {near[0]!r}?" if near else f"Known names: {', '.join(sorted(STRATEGIES))}."
-        raise SearchError(f"No strategy is called {name!r}. {hint}")
+        raise SearchError(f"No strategy is called {name!r}. {nearest(name, STRATEGIES)}")
     build = pkgutil.resolve_name(STRATEGIES[name])
     known = [each for each in inspect.signature(build).parameters if each not in ("seed", "context")]
     for option in options:
         if option not in known:
-            near = difflib.get_close_matches(option, known, n=1)
-            hint = f"Did you mean {near[0]!r}?" if near else f"Known options: {', '.join(known) or 'none'}."
-            raise SearchError(f"Strategy {name!r} has no option {option!r}. {hint}")
+            raise SearchError(f"Strategy {name!r} has no option {option!r}. {nearest(option, known, 'options')}")

@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 
 from conf.schema import ConfigError
 from conf.schema import SearchConfig
+from lightning_snn.errors import nearest
 from search.configuration import GROUPS
 from search.configuration import choices
 from search.configuration import digest
 from search.configuration import identity
 from search.configuration import load_config
-from search.configuration import nearest
 from search.configuration import parse_arguments
 from search.configuration import restore_config
 from search.configuration import run_name
@@ -153,7 +153,7 @@ def test_nothing_else_changes_with_a_setting() -> None:
         (["--network.options.", "4"], "No setting is called 'network.options.'"),
         (["--data.options.x", "4"], "No setting is called 'data.options.x'"),
         (["--strategy", "ddgp"], "No strategy is called 'ddgp'. Did you mean 'ddpg'?"),
-        (["--strategy", "qqq"], "No strategy is called 'qqq'. Known: cmaes, ddpg,"),
+        (["--strategy", "qqq"], "No strategy is called 'qqq'. Known names: cmaes, ddpg,"),
         (["--strategy", "none"], "No strategy is called 'none'."),
         (["--data", "null"], "No data is called 'null'."),
         (["--training", "none"], "No training is called 'none'."),
@@ -199,7 +199,7 @@ def test_choices_are_the_files_of_a_group(group: str) -> None:
 
 def test_nearest_names_one_or_all() -> None:
     assert nearest("abd", ["xyz", "abc"]) == "Did you mean 'abc'?"
-    assert nearest("qq", ["xyz", "abc"]) == "Known: abc, xyz."
+    assert nearest("qq", ["xyz", "abc"]) == "Known names: abc, xyz."
 
 
 def test_a_digest_does_not_depend_on_order_but_on_every_value() -> None:

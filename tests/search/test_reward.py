@@ -74,7 +74,7 @@ def test_a_target_that_is_not_above_zero_is_refused(target: float) -> None:
 
 
 def test_an_unknown_form_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(SearchError, match=r"'lineer'. Known: linear, two-sided"):
+    with pytest.raises(SearchError, match="Did you mean 'linear'"):
         target_aware_reward(0.8, 100.0, 200.0, form="lineer")
 
 

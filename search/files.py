@@ -56,9 +56,15 @@ def locked(folder: Path, *, wait: bool) -> Iterator[None]:
         wait: Whether to wait for another process (which makes something that both need) or to refuse.
 
     Raises:
-        SearchError: If another process holds it and ``wait`` is off.
+        SearchError: If the folder cannot be made or written to, or another process holds it and ``wait`` is off.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / ".lock").touch()
+    except OSError as error:
+        raise SearchError(
+            f"{folder} cannot be written to ({error.strerror}). Choose another folder with --runs."
+        ) from error
     lock = FileLock(folder / ".lock", timeout=-1 if wait else 0)
     try:
         lock.acquire()

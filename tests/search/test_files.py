@@ -162,3 +162,12 @@ def test_a_folder_is_held_once_within_a_process_too_and_free_after_an_error(tmp_
         interrupted()
     with locked(tmp_path, wait=False):
         pass
+
+
+def test_a_folder_that_cannot_be_written_to_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with (
+        pytest.raises(SearchError, match=r"cannot be written to \(.*--runs"),
+        locked(tmp_path / "file" / "x", wait=True),
+    ):
+        pass

@@ -70,6 +70,7 @@ def fit(
         )
         last = checkpoints / "last.ckpt"
         resume = last if last.exists() else None
+    network.train()  # Lightning keeps the mode it is given: a measured network would be tuned with frozen batch norms
     with quiet_lightning():
         if resume is not None:
             _check_checkpoint(resume, classifier, epochs)

@@ -173,6 +173,16 @@ def test_the_network_is_left_in_evaluation_mode_with_clean_neurons(straight: dic
     assert all(module.v == 0.0 for module in net.modules() if isinstance(module, neuron.LIFNode))
 
 
+def test_a_network_that_was_in_evaluation_mode_is_trained_alike(straight: dict[str, bytes]) -> None:
+    measured = network().eval()
+    before = measured.state_dict()
+    statistics = {name: value.clone() for name, value in before.items() if "running" in name}
+    trained = weights(train(measured))
+    assert trained == straight
+    assert statistics
+    assert all(not torch.equal(value, measured.state_dict()[name]) for name, value in statistics.items())
+
+
 def test_without_checkpoints_nothing_is_written_and_nothing_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], recwarn: pytest.WarningsRecorder
 ) -> None:

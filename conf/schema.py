@@ -87,7 +87,7 @@ class BaselineConfig:
 
 @dataclass
 class SynOpsConfig:
-    """What counts in the budget (METHODS 1.1)."""
+    """What counts in the budget."""
 
     first_layer: str = "apart"
     analog_hidden: str = "add"
@@ -215,8 +215,16 @@ class TrainerConfig:
     """Arguments of Lightning's ``Trainer``."""
 
     accelerator: str = "auto"
+    """``auto``, ``cpu`` or ``gpu``."""
     devices: int = 1
     precision: str = "32-true"
+    """``32-true``, or ``bf16-mixed``."""
+
+    def __post_init__(self) -> None:
+        """Check names."""
+        _one_of("trainer.accelerator", self.accelerator, ("auto", "cpu", "gpu"))
+        _one_of("trainer.precision", self.precision, ("32-true", "bf16-mixed"))
+        _at_least("trainer.devices", self.devices, 1)
 
 
 @dataclass

@@ -6,7 +6,7 @@ before and after fine-tuning. The one-sided bounds of a new network at ``x`` are
     mean +- t(confidence, n - 2) * sigma * sqrt(1 + 1/n + (x - mean x)^2 / Sxx),    sigma^2 = RSS / (n - 2)
 
 Source: a line with one slope and one intercept is SPEAR's (Xie et al., arXiv 2507.02945); the bounds, the
-rivals and the stopping rule are ours (METHODS 2.3).
+rivals and the stopping rule are ours.
 """
 
 from collections.abc import Callable

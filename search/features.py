@@ -17,7 +17,7 @@ def layer_features(network: nn.Module, plan: ChannelPlan, report: SynOpsReport) 
     Columns: position, linear or convolution, channels in, channels out, stride, kernel size, operations per output
     channel (in place of the map's height and width, which follow from it and the rates), share of the dense
     SynOps that the group's consumers cause, input rate of the group's first producer.
-    Source: METHODS 2.5, after AMC's static fields; rates and shares are ours.
+    Source: after AMC's static fields; rates and shares are ours.
     """
     total = sum(layer.accumulates + layer.macs for layer in report.layers.values()) or 1.0
     rows = []

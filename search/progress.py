@@ -17,6 +17,7 @@ from rich.progress import Progress
 from rich.progress import TextColumn
 from rich.progress import TimeElapsedColumn
 from rich.progress import TimeRemainingColumn
+from rich.table import Column
 
 from search.objective import is_feasible
 
@@ -69,12 +70,13 @@ class Reporter:
         self.seconds: dict[str, float] = {}
         """What each finished phase took."""
         self._progress = Progress(
-            TextColumn("{task.description:<12}"),
-            BarColumn(bar_width=16),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(compact=True),
-            TextColumn("{task.fields[news]}"),
+            TextColumn("{task.description:<12}", table_column=Column(no_wrap=True, min_width=12)),
+            BarColumn(bar_width=10),
+            MofNCompleteColumn(table_column=Column(no_wrap=True, min_width=7)),
+            TimeElapsedColumn(table_column=Column(no_wrap=True, min_width=7)),
+            TimeRemainingColumn(compact=True, table_column=Column(no_wrap=True, min_width=5)),
+            TextColumn("{task.fields[news]}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)),
+            expand=True,
             console=console,
             disable=not console.is_terminal,
         )
@@ -108,8 +110,9 @@ class EpochProgress(Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Show the epoch's loss and accuracy."""
         metrics: dict[str, Any] = trainer.callback_metrics
-        self._phase.advance(
-            f"training loss {float(metrics['train_loss']):.3f}, accuracy {float(metrics['train_accuracy']):.1%}"
+        self._phase.reach(
+            trainer.current_epoch + 1,
+            f"training loss {float(metrics['train_loss']):.3f}, accuracy {float(metrics['train_accuracy']):.1%}",
         )
 
 

@@ -41,7 +41,7 @@ def describe_run(
     budget: Budget,
     seconds: Mapping[str, float],
 ) -> dict[str, Any]:
-    """Return what ``result.json`` holds (DESIGN, "Names that others rely on").
+    """Return what ``result.json`` holds.
 
     Args:
         task: Data and settings.
@@ -167,5 +167,5 @@ def result_table(result: dict[str, Any]) -> Table:
 
 def _compare(key: str, before: float, after: float) -> str:
     if "accuracy" in key:
-        return f"{after - before:+.2%}"
+        return f"{100 * (after - before):+.2f} points"
     return f"{after / before:.1%}" if before else "-"  # a network without analog layers has no MACs

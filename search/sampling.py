@@ -2,7 +2,7 @@
 
 Keep ratios come from a scrambled Sobol sequence and are projected to static costs between 0.8 and 1.2 times the
 target (at most 0.95 of dense), so that the fit is tight where predictions are needed. Samples are drawn in
-batches until the upper margin at the target is small enough twice in a row (METHODS 2.3; ours).
+batches until the upper margin at the target is small enough twice in a row (ours).
 """
 
 import dataclasses

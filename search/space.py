@@ -66,7 +66,7 @@ class SearchContext:
 
     @property
     def state_features_LF(self) -> Floats:
-        """Return the static part of the agent's state (METHODS 2.5)."""
+        """Return the static part of the agent's state."""
         return self.layer_features_LF
 
     @cached_property

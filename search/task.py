@@ -18,6 +18,7 @@ from lightning_snn._synops_report import AnalogHidden
 from lightning_snn._synops_report import FirstLayer
 from lightning_snn.artifact import load_artifact
 from lightning_snn.criteria import CRITERIA
+from lightning_snn.errors import NetworkError
 from lightning_snn.errors import nearest
 from lightning_snn.fit import fit
 from lightning_snn.forward import run_network
@@ -54,8 +55,24 @@ class Task:
         self.data.prepare_data()
         self.data.setup("fit")
         self.device = _device(config.trainer.accelerator)
-        with torch.no_grad():
-            run_network(self.new_network().eval(), self.example)
+        self._try_network()
+
+    def _try_network(self) -> None:
+        """Run the fresh network once on a blank input."""
+        try:
+            with torch.no_grad():
+                logits_TBK = run_network(self.new_network().eval(), self.example)
+        except (RuntimeError, TypeError, IndexError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise NetworkError(
+                f"The network does not take the data, {tuple(self.example.shape)} as [T, B, C, H, W]: {reason}. "
+                "Build it for that shape."
+            ) from error
+        if logits_TBK.shape[-1] != self.data.num_classes:
+            raise NetworkError(
+                f"The network returns {logits_TBK.shape[-1]} logits, but the data have {self.data.num_classes} "
+                "classes. Take num_classes as an argument of its constructor."
+            )
 
     @property
     def time_steps(self) -> int:
@@ -156,5 +173,7 @@ def check_names(config: SearchConfig) -> None:
 
 
 def _device(accelerator: str) -> torch.device:
-    use_gpu = accelerator in ("gpu", "cuda") or (accelerator == "auto" and torch.cuda.is_available())
+    if accelerator == "gpu" and not torch.cuda.is_available():
+        raise SearchError("trainer.accelerator is gpu, but PyTorch finds no CUDA device. Use auto or cpu.")
+    use_gpu = accelerator != "cpu" and torch.cuda.is_available()
     return torch.device("cuda" if use_gpu else "cpu")

@@ -1,6 +1,6 @@
 """Spiking VGG: convolution, batch norm and LIF in a row, max pools between, one linear layer on top.
 
-The layer plan of ``vgg16`` is that of SPEAR's and SCA's CIFAR networks (METHODS 2.8): five max pools, one
+The layer plan of ``vgg16`` is that of SPEAR's and SCA's CIFAR networks: five max pools, one
 fully connected layer, convolutions with bias, batch norm before the neuron; 14,728,266 parameters for ten
 classes. ``vgg11`` is the plan A of Simonyan and Zisserman (2015), built alike. ``vgg_compact`` and
 ``vgg_small`` are ours, for two CPU cores.

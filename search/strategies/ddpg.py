@@ -94,7 +94,7 @@ class DDPGSampler(BaseSampler):
     Parameters that are not floats, or have one value, are drawn uniformly, and so is everything in the warm-up.
 
     Source: AMC (He et al., ECCV 2018). Its settings are :data:`AMC_OPTIONS`; the defaults are ours, tuned on the
-    synthetic landscapes of METHODS 3.3 at 100 evaluations.
+    synthetic landscapes (coupled layers, log-uniform sensitivities) at 100 evaluations.
     """
 
     def __init__(

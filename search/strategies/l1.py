@@ -1,7 +1,7 @@
 """All channels of all groups in one ranking, cut where the budget is met.
 
 The ranking is by the criterion's scores (L1 of the filters by default), divided by their mean over the group:
-raw filter norms differ between layers by their fan-in alone, not by what they matter. Source: ours (METHODS 7.2).
+raw filter norms differ between layers by their fan-in alone, not by what they matter. Source: ours.
 """
 
 import numpy as np

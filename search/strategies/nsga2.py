@@ -1,4 +1,4 @@
-"""Genetic algorithm NSGA-II: Optuna's, with a population that suits a hundred evaluations (METHODS 3.2)."""
+"""Genetic algorithm NSGA-II: Optuna's, with a population that suits a hundred evaluations."""
 
 from optuna.samplers import NSGAIISampler
 

@@ -1,4 +1,4 @@
-"""The line against values worked by hand, METHODS 2.3's table, scipy, a matrix formula and simulation."""
+"""The line against values worked by hand, Student factors, scipy, a matrix formula and simulation."""
 
 import numpy as np
 import pytest

@@ -34,6 +34,21 @@ SETTINGS = {
     "budget.target": 0.6,
 }
 TINY = [f"{key}={value}" for key, value in SETTINGS.items()]
+OWN_NETWORKS = """
+from spikingjelly.activation_based import functional, layer, neuron
+from torch import nn
+
+class Net(nn.Sequential):
+    def __init__(self, channels, classes):
+        super().__init__(layer.Conv2d(channels, 4, 3), neuron.LIFNode(), layer.Flatten(), layer.Linear(144, classes))
+        functional.set_step_mode(self, "m")
+
+def ThreeChannels(plan):
+    return Net(3, 10)
+
+def SevenClasses(plan):
+    return Net(1, 7)
+"""
 RULES = ("uniform", "l1")
 EVALUATIONS = 12
 
@@ -216,12 +231,26 @@ def test_other_settings_under_the_same_name_are_refused(
         ("--network._target_ no.such.Net", "no.such.Net"),
         ("--network._target_ torch.nn.Identity", "step mode"),
         ("--network.options.taus 3", "Did you mean 'tau'?"),
+        ("--network._target_ own_networks_for_tests.ThreeChannels", "does not take the data"),
+        ("--network._target_ own_networks_for_tests.SevenClasses", "7 logits"),
+        ("--trainer.accelerator tpuu", "auto, cpu, gpu"),
+        ("--trainer.accelerator gpu", "no CUDA device"),
+        ("--runs /proc/runs", "cannot be written to"),
         ("--baseline.artifact /nowhere", "/nowhere"),
     ],
 )
 def test_wrong_input_is_one_sentence_and_leaves_nothing(
-    setting: str, expected: str, shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    setting: str,
+    expected: str,
+    shared: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    if "accelerator gpu" in setting and torch.cuda.is_available():
+        pytest.skip("there is a CUDA device")
+    (tmp_path / "own_networks_for_tests.py").write_text(OWN_NETWORKS)
+    monkeypatch.syspath_prepend(tmp_path)
     runs = tmp_path / "runs"
     if "budget" in setting:
         shutil.copytree(shared, runs / "_shared")

@@ -80,7 +80,7 @@ def test_an_unknown_form_is_refused_with_the_known_ones() -> None:
 
 @pytest.mark.parametrize(("beta", "best"), [(0.31, 100), (3.0, 100), (0.29, 200)])
 def test_linear_form_is_exact_where_beta_exceeds_what_accuracy_gains(beta: float, best: int) -> None:
-    """Accuracy 0.3 u: 0.3 gained per unit of u, so any larger beta puts the maximiser on the budget (METHODS 2.4)."""
+    """Accuracy 0.3 u: 0.3 gained per unit of u, so any larger beta puts the maximiser on the budget."""
     rewards = {percent: target_aware_reward(0.003 * percent, percent, 100.0, beta=beta) for percent in range(1, 201)}
     assert max(rewards, key=lambda percent: rewards[percent]) == best
 

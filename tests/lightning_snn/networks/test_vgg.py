@@ -48,7 +48,7 @@ def parameters(network: nn.Module) -> int:
 
 
 def test_parameters_are_those_of_the_literature() -> None:
-    assert parameters(vgg("vgg16")) == 14_728_266  # METHODS 1.2
+    assert parameters(vgg("vgg16")) == 14_728_266  # as worked out from the plan by hand
     # convolutions 3-64-128-256-256-512-512-512-512 of 3 x 3, with bias and two numbers of batch norm a channel
     channels = [3, 64, 128, 256, 256, 512, 512, 512, 512]
     convolutions = sum(9 * a * b + 3 * b for a, b in itertools.pairwise(channels))

@@ -109,7 +109,9 @@ def test_every_criterion_scores_every_channel_and_changes_nothing(criterion: str
     assert network.training
 
 
-@pytest.mark.parametrize(("name", "hint"), [("bn_gama", "Did you mean 'bn_gamma'?"), ("fpgm", "Known names: l1, bn")])
+@pytest.mark.parametrize(
+    ("name", "hint"), [("bn_gama", "Did you mean 'bn_gamma'?"), ("fpgm", "Known names: bn_gamma, l1")]
+)
 def test_an_unknown_criterion_gets_a_hint(name: str, hint: str) -> None:
     network = tiny_vgg()
     with pytest.raises(SurgeryError) as error:

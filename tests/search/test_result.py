@@ -202,7 +202,7 @@ def test_the_table_says_whether_the_budget_is_met(result: dict[str, Any]) -> Non
 
 def test_the_table_compares_result_and_baseline(result: dict[str, Any]) -> None:
     rows = {title: cells for title, *cells in table_rows(result)}
-    assert rows["test accuracy"] == ["88.00%", "79.00%", "-9.00%"]
+    assert rows["test accuracy"] == ["88.00%", "79.00%", "-9.00 points"]
     assert rows["SynOps per sample (test)"] == ["900", "380", "42.2%"]
     assert rows["MACs per sample (analog layers)"] == ["30", "30", "100.0%"]
 

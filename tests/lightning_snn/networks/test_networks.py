@@ -51,7 +51,9 @@ def test_an_unknown_name_gets_a_hint(name: str, hint: str) -> None:
 
 
 def test_an_option_like_no_other_gets_the_list() -> None:
-    with pytest.raises(NetworkError, match=r"has no option 'xyz'. Known options: image_size, plan, tau, thresh"):
+    with pytest.raises(
+        NetworkError, match=r"has no option 'xyz'. Known options: decay_input, image_size, plan, tau, thresh"
+    ):
         build_network("vgg_small", num_classes=4, in_channels=2, xyz=1)
 
 

@@ -71,7 +71,7 @@ def project(
     cost: Callable[[Sequence[int]], float],
     target: float,
 ) -> list[int]:
-    """Bend keep ratios onto a cost and return the widths: as close below ``target`` as the channels allow.
+    """Bend keep ratios onto a cost and return the widths: below ``target``, each group at most a channel from its bent ratio.
 
     Args:
         ratios: Proposed keep ratios by group, in (0, 1].

@@ -43,8 +43,8 @@ class SearchContext:
     cost: CostModel
     target_cost: float
     """The budget in the cost model's own units: static SynOps that are expected to just meet it."""
-    layer_features_LF: Floats
-    """Static features of each group, each column scaled to [0, 1] over the groups."""
+    state_features_LF: Floats
+    """Static features of each group, each column scaled to [0, 1] over the groups: what an agent sees of it."""
     evaluations: int
     fresh_network: Callable[[], nn.Module]
     """Returns a copy of the dense network."""
@@ -63,11 +63,6 @@ class SearchContext:
     def space(self) -> dict[str, FloatDistribution]:
         """Return the distribution of every parameter, in network order."""
         return {name: FloatDistribution(self.low, 1.0) for name in self.names}
-
-    @property
-    def state_features_LF(self) -> Floats:
-        """Return the static part of the agent's state."""
-        return self.layer_features_LF
 
     @cached_property
     def dense_cost(self) -> float:
@@ -102,7 +97,7 @@ def build_context(baseline: Baseline, budget: Budget, *, low: float, evaluations
         scores=baseline.scores,
         cost=cost,
         target_cost=budget.target,
-        layer_features_LF=layer_features(baseline.network, baseline.plan, baseline.validation.synops),
+        state_features_LF=layer_features(baseline.network, baseline.plan, baseline.validation.synops),
         evaluations=evaluations,
         fresh_network=lambda: copy.deepcopy(baseline.network),
     )

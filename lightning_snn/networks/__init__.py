@@ -45,7 +45,7 @@ def build_network(name: str, *, num_classes: int, in_channels: int, **options: A
     _refuse_unknown_options(name, build, options)
     network: nn.Module = build(name, num_classes=num_classes, in_channels=in_channels, **options)
     arguments = {"num_classes": num_classes, "in_channels": in_channels, **options}
-    network.architecture = {"family": name, "arguments": arguments}  # type: ignore[assignment]
+    network.architecture = {"family": name, "arguments": arguments}  # type: ignore[assignment]  # modules hold tensors, mypy says
     return network
 
 

@@ -86,7 +86,7 @@ def objective(
         scores={},
         cost=CostModel({name: LayerCost(0.0, {g: tables[name]}, 1.0, {}) for g, name in enumerate(NAMES)}),
         target_cost=target * DENSE,
-        layer_features_LF=np.zeros((3, 1)),
+        state_features_LF=np.zeros((3, 1)),
         evaluations=1,
         fresh_network=nn.Identity,
     )

@@ -109,7 +109,7 @@ def sampling(of: Evaluator, folder: Path, kind: type[Sampling] = Sampling) -> Sa
         scores={},
         cost=COST,
         target_cost=BUDGET.target,
-        layer_features_LF=np.zeros((3, 1)),
+        state_features_LF=np.zeros((3, 1)),
         evaluations=1,
         fresh_network=nn.Identity,
     )

@@ -31,7 +31,7 @@ def context(target_cost: float = 25.0, low: float = 0.1) -> SearchContext:
         scores={"conv2": np.ones(10), "conv10": np.ones(20)},
         cost=cost,
         target_cost=target_cost,
-        layer_features_LF=np.zeros((2, 9)),
+        state_features_LF=np.zeros((2, 9)),
         evaluations=3,
         fresh_network=nn.Identity,
     )
@@ -48,7 +48,7 @@ def test_groups_are_named_and_sized_in_network_order() -> None:
     assert known.space == {name: FloatDistribution(0.1, 1.0) for name in known.names}
     assert list(known.space) == known.names
     assert known.dense_cost == 50.0
-    assert known.state_features_LF is known.layer_features_LF
+    assert known.state_features_LF is known.state_features_LF
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def make_context(evaluations: int = 12) -> SearchContext:
         scores={name: generator.random(width) + 0.1 for name, width in WIDTHS.items()},
         cost=cost,
         target_cost=0.5 * cost(full),
-        layer_features_LF=np.linspace(0.0, 1.0, 3 * 4).reshape(3, 4),
+        state_features_LF=np.linspace(0.0, 1.0, 3 * 4).reshape(3, 4),
         evaluations=evaluations,
         fresh_network=lambda: torch.nn.Identity(),
     )

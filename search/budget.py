@@ -71,7 +71,9 @@ def project(
     cost: Callable[[Sequence[int]], float],
     target: float,
 ) -> list[int]:
-    """Bend keep ratios onto a cost and return the widths: below ``target``, each group at most a channel from its bent ratio.
+    """Bend keep ratios onto a cost and return the widths, at most ``target``.
+
+    After rounding, each group may get one more channel, where it fits; so a little of the budget can stay unused.
 
     Args:
         ratios: Proposed keep ratios by group, in (0, 1].

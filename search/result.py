@@ -115,7 +115,7 @@ def describe_network(task: Task, network: nn.Module, validation: Evaluation, tes
 
 @torch.no_grad()
 def batch_seconds(task: Task, network: nn.Module, repeats: int = 7) -> float:
-    """Return the median time of one forward pass over T steps, in seconds, on a batch of 64 blank inputs."""
+    """Return the median time of one forward pass over T steps, in seconds, on a batch of 64 times the example."""
     x_TBCHW = task.example.expand(-1, 64, *task.example.shape[2:]).to(next(network.parameters()).device)
     network.eval()
     seconds = []

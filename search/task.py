@@ -58,7 +58,7 @@ class Task:
         self._try_network()
 
     def _try_network(self) -> None:
-        """Run the fresh network once on a blank input."""
+        """Run the fresh network once on the example."""
         try:
             with torch.no_grad():
                 logits_TBK = run_network(self.new_network().eval(), self.example)
@@ -81,8 +81,12 @@ class Task:
 
     @cached_property
     def example(self) -> Tensor:
-        """Return one input of the right shape, ``[T, 1, C, H, W]``; two time steps at most, zeros."""
-        return torch.zeros(self.time_steps, 1, *self.data.sample_shape[-3:])
+        """Return one input of the right shape, ``[T, 1, C, H, W]``: noise in [0, 1], the same at every call.
+
+        Not blank: the proof that channels can be removed means more where neurons spike.
+        """
+        noise = torch.Generator().manual_seed(seed_for(self.config.seed, "example"))
+        return torch.rand(self.time_steps, 1, *self.data.sample_shape[-3:], generator=noise)
 
     def new_network(self) -> nn.Module:
         """Return the dense network with fresh weights, the same ones at every call."""

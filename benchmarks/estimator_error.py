@@ -35,7 +35,7 @@ from search.sampling import Sample
 from search.space import SearchContext
 from search.space import build_context
 from search.space import refine_target_cost
-from search.task import Task
+from search.task import SearchTask
 
 RANDOM, SEARCHED, BAND = 4, 4, 0.1
 
@@ -52,7 +52,7 @@ def main() -> None:
         config.data.root = arguments.data_root
     torch.set_num_threads(config.threads)
     dense, folder = shared_folders(config)
-    task = Task(config)
+    task = SearchTask(config)
     baseline = open_baseline(task, dense)
     budget = Budget.of(baseline.validation.synops.total, fraction=config.budget.target, synops=config.budget.synops)
     samples = [Sample(**read_json(file)) for file in sorted(folder.glob("*.json"))]

@@ -21,15 +21,20 @@ class DataConfig:
     batch_size: int = 64
     eval_batch_size: int = 256
     validation_fraction: float = 0.2
-    """Share of the training images carved off for validation, by class, with a fixed seed."""
+    """Share of the training samples carved off for validation, by class, with a fixed seed."""
     train_samples: int | None = None
-    """Size of a seeded, stratified subset of the training images; null: all."""
+    """Size of a seeded, stratified subset of the training samples; null: all."""
     validation_samples: int | None = None
     test_samples: int | None = None
     augment: bool = False
+    on_bad_file: str = "error"
+    """``error``, or ``skip``: leave out recordings that cannot be read, and list them. Of event data only."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """Further arguments of the data module (``cutout``, ``frames_by``, ``size``, ...)."""
 
     def __post_init__(self) -> None:
         """Check ranges."""
+        _one_of("data.on_bad_file", self.on_bad_file, ("error", "skip"))
         _within("data.validation_fraction", self.validation_fraction, 0.0, 1.0, open_ends=True)
         _at_least("data.batch_size", self.batch_size, 1)
         _at_least("data.eval_batch_size", self.eval_batch_size, 1)
@@ -104,6 +109,10 @@ class SpaceConfig:
 
     low: float = 0.1
     """Least keep ratio of a channel group."""
+    prune_first: bool = True
+    """Whether the first layer, which sees pixels or event counts, may lose channels. Classifier outputs never do."""
+    skip_unsupported: bool = False
+    """Whether channels that cannot be followed (through attention, say) stay, instead of refusing the network."""
     criterion: str = "l1"
     """Which channels of a group go first."""
     recalibration_batches: int = 8
@@ -228,11 +237,11 @@ class TrainerConfig:
 
 
 @dataclass
-class SearchConfig:
-    """One run of ``python -m search``."""
+class TaskConfig:
+    """What is trained and measured, and how: the part that all commands share."""
 
     name: str | None = None
-    """Folder below ``runs``; null: data-network-strategy-target-s<seed>-<hash of the configuration>."""
+    """Folder below ``runs``; null: made of the main settings and a hash of all."""
     runs: str = "runs"
     seed: int = 0
     threads: int = 1
@@ -240,14 +249,7 @@ class SearchConfig:
     data: DataConfig = field(default_factory=DataConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
-    finetuning: TrainingConfig = field(default_factory=TrainingConfig)
-    baseline: BaselineConfig = field(default_factory=BaselineConfig)
     synops: SynOpsConfig = field(default_factory=SynOpsConfig)
-    space: SpaceConfig = field(default_factory=SpaceConfig)
-    estimator: EstimatorConfig = field(default_factory=EstimatorConfig)
-    budget: BudgetConfig = field(default_factory=BudgetConfig)
-    reward: RewardConfig = field(default_factory=RewardConfig)
-    strategy: StrategyConfig = field(default_factory=StrategyConfig)
     logger: LoggerConfig = field(default_factory=LoggerConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
 
@@ -260,6 +262,24 @@ class SearchConfig:
             )
         _at_least("seed", self.seed, 0)
         _at_least("threads", self.threads, 1)
+
+
+@dataclass
+class TrainConfig(TaskConfig):
+    """One run of ``python -m lightning_snn.train``."""
+
+
+@dataclass
+class SearchConfig(TaskConfig):
+    """One run of ``python -m search``."""
+
+    finetuning: TrainingConfig = field(default_factory=TrainingConfig)
+    baseline: BaselineConfig = field(default_factory=BaselineConfig)
+    space: SpaceConfig = field(default_factory=SpaceConfig)
+    estimator: EstimatorConfig = field(default_factory=EstimatorConfig)
+    budget: BudgetConfig = field(default_factory=BudgetConfig)
+    reward: RewardConfig = field(default_factory=RewardConfig)
+    strategy: StrategyConfig = field(default_factory=StrategyConfig)
 
 
 def _at_least(key: str, value: int, least: int) -> None:

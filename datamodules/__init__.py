@@ -19,7 +19,7 @@ DATAMODULES: Final[Mapping[str, str]] = MappingProxyType(
         "digits": "datamodules.digits:DigitsDataModule",
     }
 )
-__all__ = ["DATAMODULES", "DataError", "build_datamodule"]
+__all__ = ["DATAMODULES", "DataError", "build_datamodule", "datamodule_class"]
 
 
 def build_datamodule(name: str, **options: Any) -> "BaseDataModule":
@@ -32,9 +32,18 @@ def build_datamodule(name: str, **options: Any) -> "BaseDataModule":
     Raises:
         DataError: If no data module has that name, or an option is out of its range.
     """
+    return datamodule_class(name)(**options)
+
+
+def datamodule_class(name: str) -> "type[BaseDataModule]":
+    """Return the class that ``conf/data`` calls ``name``; only now is it imported.
+
+    Raises:
+        DataError: If no data module has that name.
+    """
     if name in DATAMODULES:
-        module: BaseDataModule = pkgutil.resolve_name(DATAMODULES[name])(**options)  # imported only now
-        return module
+        found: type[BaseDataModule] = pkgutil.resolve_name(DATAMODULES[name])
+        return found
     near = difflib.get_close_matches(name, DATAMODULES, n=1)
     hint = f"Did you mean {near[0]!r}?" if near else f"Known names: {', '.join(sorted(DATAMODULES))}."
     raise DataError(f"No data set is called {name!r}. {hint}")

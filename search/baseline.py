@@ -21,7 +21,7 @@ from search.evaluator import Evaluator
 from search.evaluator import keep_order
 from search.files import read_json
 from search.files import write_json
-from search.task import Task
+from search.task import SearchTask
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,12 @@ class Baseline:
     seconds: float
     """What training took, in the process that finished it."""
 
-    def evaluator(self, task: Task) -> Evaluator:
+    def evaluator(self, task: SearchTask) -> Evaluator:
         """Return the evaluator of networks pruned from this one."""
         return Evaluator(task, self.network, self.plan, keep_order(self.scores))
 
 
-def obtain_baseline(task: Task, folder: Path, callbacks: Sequence[Callback]) -> Baseline:
+def obtain_baseline(task: SearchTask, folder: Path, callbacks: Sequence[Callback]) -> Baseline:
     """Return the dense network, trained in ``folder`` if it is not there yet.
 
     A training that was interrupted goes on from its last epoch.
@@ -65,7 +65,7 @@ def obtain_baseline(task: Task, folder: Path, callbacks: Sequence[Callback]) -> 
     return open_baseline(task, folder)
 
 
-def open_baseline(task: Task, folder: Path) -> Baseline:
+def open_baseline(task: SearchTask, folder: Path) -> Baseline:
     """Load the dense network from ``folder``, measure it and find its channel groups.
 
     Raises:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from types import FrameType
 
-from search.configuration import choices
+from conf.loading import choices
 
 USAGE = """\
 Search how many channels each layer of a spiking network keeps, under a budget of synaptic operations.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from lightning_snn.surgery import ChannelPlan
-from search.task import Task
+from search.task import SearchTask
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,9 @@ class Evaluator:
     A pure function of the widths; each distinct one is measured once and remembered.
     """
 
-    def __init__(self, task: Task, network: nn.Module, plan: ChannelPlan, order: Mapping[str, Sequence[int]]) -> None:
+    def __init__(
+        self, task: SearchTask, network: nn.Module, plan: ChannelPlan, order: Mapping[str, Sequence[int]]
+    ) -> None:
         """Take the dense network, its groups, and the order in which each group's channels are kept."""
         self.task, self.network, self.plan, self.order = task, network, plan, order
         self._known: dict[tuple[int, ...], Candidate] = {}

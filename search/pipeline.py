@@ -15,13 +15,13 @@ from optuna.trial import FrozenTrial
 from rich.console import Console
 from torch import nn
 
+from conf.identity import identity
 from conf.schema import SearchConfig
 from lightning_snn.artifact import save_artifact
 from lightning_snn.inference import Evaluation
 from search.baseline import Baseline
 from search.baseline import obtain_baseline
 from search.budget import Budget
-from search.configuration import identity
 from search.configuration import run_name
 from search.configuration import shared_folders
 from search.errors import SearchError
@@ -49,7 +49,7 @@ from search.space import build_context
 from search.space import refine_target_cost
 from search.strategies import build_strategy
 from search.study import RecordedStudy
-from search.task import Task
+from search.task import SearchTask
 from search.task import check_names
 from search.tracking import Tracker
 from search.tracking import open_tracker
@@ -83,7 +83,7 @@ def run_search(config: SearchConfig, console: Console | None = None) -> dict[str
 
 
 def _carry_out(config: SearchConfig, run: RunFolder, reporter: Reporter) -> None:
-    task = Task(config)
+    task = SearchTask(config)
     baseline = dense_network(task, reporter)
     budget = Budget.of(baseline.validation.synops.total, fraction=config.budget.target, synops=config.budget.synops)
     context = build_context(baseline, budget, low=config.space.low, evaluations=config.strategy.evaluations)
@@ -112,7 +112,7 @@ def _carry_out(config: SearchConfig, run: RunFolder, reporter: Reporter) -> None
         run.drop_checkpoints()
 
 
-def dense_network(task: Task, reporter: Reporter) -> Baseline:
+def dense_network(task: SearchTask, reporter: Reporter) -> Baseline:
     """Train the dense network, or load it where it was given or another run trained it."""
     folder, _ = shared_folders(task.config)
     with locked(folder, wait=True), reporter.phase("baseline", task.config.training.epochs) as phase:
@@ -194,7 +194,7 @@ def finetune(
     return tuned
 
 
-def verify(task: Task, networks: Sequence[nn.Module], reporter: Reporter) -> list[Evaluation]:
+def verify(task: SearchTask, networks: Sequence[nn.Module], reporter: Reporter) -> list[Evaluation]:
     """Measure networks on the test data, once; nothing is decided after it."""
     with reporter.phase("verification", len(networks)) as phase:
         measured = []

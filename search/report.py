@@ -12,13 +12,13 @@ from typing import Final
 from matplotlib.figure import Figure
 from optuna.trial import FrozenTrial
 
+from conf.identity import leaves
+from conf.loading import choices
 from conf.schema import SearchConfig
 from search._report_page import page
 from search._report_page import picture
 from search._report_page import table
 from search.budget import Budget
-from search.configuration import choices
-from search.configuration import leaves
 from search.configuration import load_config
 from search.estimator import Estimator
 from search.figures import channels_figure

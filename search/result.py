@@ -23,7 +23,7 @@ from search.estimator import leave_one_out_errors
 from search.finetune import Finetuned
 from search.sampling import Sample
 from search.study import RecordedStudy
-from search.task import Task
+from search.task import SearchTask
 
 PACKAGES = ("lightning-snn", "torch", "pytorch-lightning", "spikingjelly", "optuna", "torch-pruning", "numpy")
 NEAR = 0.2
@@ -31,7 +31,7 @@ NEAR = 0.2
 
 
 def describe_run(
-    task: Task,
+    task: SearchTask,
     baseline: Baseline,
     tuned: Finetuned,
     tests: Sequence[Evaluation],
@@ -98,7 +98,7 @@ def describe_run(
     }
 
 
-def describe_network(task: Task, network: nn.Module, validation: Evaluation, test: Evaluation) -> dict[str, Any]:
+def describe_network(task: SearchTask, network: nn.Module, validation: Evaluation, test: Evaluation) -> dict[str, Any]:
     """Return what is reported of one network: test figures, and what it weighs and takes."""
     tensors = [*network.parameters(), *network.buffers()]
     return {
@@ -114,7 +114,7 @@ def describe_network(task: Task, network: nn.Module, validation: Evaluation, tes
 
 
 @torch.no_grad()
-def batch_seconds(task: Task, network: nn.Module, repeats: int = 7) -> float:
+def batch_seconds(task: SearchTask, network: nn.Module, repeats: int = 7) -> float:
     """Return the median time of one forward pass over T steps, in seconds, on a batch of 64 times the example."""
     x_TBCHW = task.example.expand(-1, 64, *task.example.shape[2:]).to(next(network.parameters()).device)
     network.eval()

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from search.configuration import leaves
+from conf.identity import leaves
 from search.errors import SearchError
 from search.files import locked
 from search.files import read_json

@@ -235,12 +235,12 @@ _evaluator: Evaluator | None = None  # of a worker process
 
 def _start_worker(config: SearchConfig, dense: Path) -> None:
     from search.baseline import open_baseline
-    from search.task import Task
+    from search.task import SearchTask
 
     global _evaluator
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
-    task = Task(config)
+    task = SearchTask(config)
     _evaluator = open_baseline(task, dense).evaluator(task)
 
 

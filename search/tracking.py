@@ -21,10 +21,10 @@ from urllib.parse import urlsplit
 from optuna.trial import FrozenTrial
 from PIL import Image
 
+from conf.identity import digest
+from conf.identity import identity
+from conf.identity import leaves
 from conf.schema import SearchConfig
-from search.configuration import digest
-from search.configuration import identity
-from search.configuration import leaves
 from search.configuration import run_name
 from search.errors import SearchError
 from search.figures import figure_png

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 import conf
+from conf.loading import GROUPS
 from conf.schema import DataConfig
 from conf.schema import LoggerConfig
 from conf.schema import NetworkConfig
@@ -17,7 +18,6 @@ from conf.schema import TrainingConfig
 from datamodules import DATAMODULES
 from lightning_snn.criteria import CRITERIA
 from lightning_snn.networks import NETWORKS
-from search.configuration import GROUPS
 from search.configuration import load_config
 from search.estimator import ESTIMATORS
 from search.reward import FORMS

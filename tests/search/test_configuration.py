@@ -14,15 +14,15 @@ from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from conf.identity import digest
+from conf.identity import identity
+from conf.loading import GROUPS
+from conf.loading import choices
+from conf.loading import parse_arguments
 from conf.schema import ConfigError
 from conf.schema import SearchConfig
 from lightning_snn.errors import nearest
-from search.configuration import GROUPS
-from search.configuration import choices
-from search.configuration import digest
-from search.configuration import identity
 from search.configuration import load_config
-from search.configuration import parse_arguments
 from search.configuration import restore_config
 from search.configuration import run_name
 from search.configuration import shared_folders
@@ -151,7 +151,7 @@ def test_nothing_else_changes_with_a_setting() -> None:
         (["--training.lr", "0.4"], "No setting is called 'training.lr'. Did you mean 'training.l"),
         (["--qqq", "0.4"], "No setting is called 'qqq'. See --help for the settings."),
         (["--network.options.", "4"], "No setting is called 'network.options.'"),
-        (["--data.options.x", "4"], "No setting is called 'data.options.x'"),
+        (["--budget.options.x", "4"], "No setting is called 'budget.options.x'"),
         (["--strategy", "ddgp"], "No strategy is called 'ddgp'. Did you mean 'ddpg'?"),
         (["--strategy", "qqq"], "No strategy is called 'qqq'. Known names: cmaes, ddpg,"),
         (["--strategy", "none"], "No strategy is called 'none'."),

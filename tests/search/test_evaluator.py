@@ -20,7 +20,7 @@ from lightning_snn.surgery import ChannelPlan
 from search.evaluator import Candidate
 from search.evaluator import Evaluator
 from search.evaluator import keep_order
-from search.task import Task
+from search.task import SearchTask
 
 PLAN = (6, "M", 4, "M")
 
@@ -54,7 +54,7 @@ def evaluator(task: FakeTask) -> Evaluator:
     task.recalibrate_(network)
     plan = ChannelPlan.trace(network, torch.rand(2, 1, 1, 8, 8))
     scores = {"features.0": np.array([5.0, 1.0, 4.0, 2.0, 6.0, 3.0]), "features.4": np.array([1.0, 1.0, 2.0, 1.0])}
-    return Evaluator(cast(Task, task), network, plan, keep_order(scores))
+    return Evaluator(cast(SearchTask, task), network, plan, keep_order(scores))
 
 
 def weights(network: nn.Module, name: str) -> Tensor:

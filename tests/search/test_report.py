@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from conf.identity import leaves
 from conf.schema import DataConfig
 from conf.schema import SearchConfig
-from search.configuration import leaves
 from search.configuration import load_config
 from search.estimator import IdentityEstimator
 from search.report import RunRecord

@@ -33,7 +33,7 @@ from search.result import result_table
 from search.sampling import Sample
 from search.study import Outcome
 from search.study import RecordedStudy
-from search.task import Task
+from search.task import SearchTask
 
 EXAMPLE = torch.zeros(2, 1, 1, 8, 8)
 BUDGET = Budget(target=400.0, baseline=1000.0)
@@ -63,8 +63,8 @@ def evaluation(synops: float, accuracy: float, macs: float = 30.0) -> Evaluation
     return Evaluation(accuracy, 10, report)
 
 
-def task() -> Task:
-    return cast(Task, FakeTask(SearchConfig(seed=3), EXAMPLE))
+def task() -> SearchTask:
+    return cast(SearchTask, FakeTask(SearchConfig(seed=3), EXAMPLE))
 
 
 def samples(points: list[tuple[float, float]]) -> list[Sample]:

@@ -11,7 +11,7 @@ from search.configuration import load_config
 from search.sampling import Sample
 from search.sampling import Sampling
 from search.space import build_context
-from search.task import Task
+from search.task import SearchTask
 
 SETTINGS = (
     "data.train_samples=100",
@@ -33,7 +33,7 @@ SETTINGS = (
 def test_two_workers_take_the_same_samples_as_one(tmp_path: Path) -> None:
     taken: dict[int, list[Sample]] = {}
     for workers in (1, 2):
-        task = Task(load_config([*SETTINGS, f"estimator.workers={workers}"]))
+        task = SearchTask(load_config([*SETTINGS, f"estimator.workers={workers}"]))
         baseline = obtain_baseline(task, tmp_path / "dense", [])
         budget = Budget.of(baseline.validation.synops.total, fraction=0.5, synops=None)
         context = build_context(baseline, budget, low=0.1, evaluations=1)

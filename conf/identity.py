@@ -1,0 +1,34 @@
+"""What a run is: the settings that shape its numbers, and short names made of them."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator
+from collections.abc import Mapping
+from typing import Any
+
+from conf.schema import TaskConfig
+
+
+def leaves(values: Mapping[str, Any], separator: str = ".", prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield ``("a.b", value)`` for each value of nested plain dicts; an empty dict is a value."""
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from leaves(value, separator, f"{prefix}{key}{separator}")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def digest(values: Any) -> str:
+    """Return ten hexadecimal digits that stand for plain values, whatever their order."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:10]
+
+
+def identity(config: TaskConfig) -> dict[str, Any]:
+    """Return what makes a run the run it is: all settings but those that only say where and how it is carried out."""
+    values = dataclasses.asdict(config)
+    for key in ("name", "runs", "threads", "logger"):
+        del values[key]
+    del values["data"]["root"]
+    values.get("estimator", {}).pop("workers", None)
+    return values

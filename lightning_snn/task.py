@@ -1,0 +1,184 @@
+"""What is being solved: data, network and training recipe, as one object that every command shares."""
+
+import dataclasses
+import inspect
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import cast
+
+import torch
+from pytorch_lightning.callbacks import Callback
+from torch import Tensor
+from torch import nn
+
+from conf.schema import ConfigError
+from conf.schema import DataConfig
+from conf.schema import TaskConfig
+from conf.schema import TrainingConfig
+from datamodules import build_datamodule
+from datamodules import datamodule_class
+from datamodules.base import BaseDataModule
+from lightning_snn._synops_report import AnalogHidden
+from lightning_snn._synops_report import FirstLayer
+from lightning_snn.artifact import load_artifact
+from lightning_snn.errors import NetworkError
+from lightning_snn.errors import nearest
+from lightning_snn.fit import fit
+from lightning_snn.forward import run_network
+from lightning_snn.inference import Evaluation
+from lightning_snn.inference import evaluate
+from lightning_snn.networks import build_network
+from lightning_snn.networks import build_own_network
+from lightning_snn.seeds import seed_for
+
+
+class Task:
+    """Build networks, train them and measure them as one configuration says.
+
+    Everything is a pure function of the configuration and the arguments; test data is read by
+    :meth:`measure_test` alone.
+    """
+
+    def __init__(self, config: TaskConfig) -> None:
+        """Open the data and check that the network takes it.
+
+        Raises:
+            DataError: If the data cannot be read.
+            NetworkError: If the network cannot be built or does not fit the data.
+        """
+        self.config = config
+        self.data = open_data(config.data, seed=config.seed, time_steps=config.network.time_steps)
+        self.data.prepare_data()
+        self.data.setup("fit")
+        self.device = device_for(config.trainer.accelerator)
+        self._try_network()
+
+    def _try_network(self) -> None:
+        """Run the fresh network once on the example."""
+        try:
+            with torch.no_grad():
+                logits_TBK = run_network(self.new_network().eval(), self.example)
+        except (RuntimeError, TypeError, IndexError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise NetworkError(
+                f"The network does not take the data, {tuple(self.example.shape)} as [T, B, C, H, W]: {reason}. "
+                "Build it for that shape."
+            ) from error
+        if logits_TBK.shape[-1] != self.data.num_classes:
+            raise NetworkError(
+                f"The network returns {logits_TBK.shape[-1]} logits, but the data have {self.data.num_classes} "
+                "classes. Take num_classes as an argument of its constructor."
+            )
+
+    @property
+    def time_steps(self) -> int:
+        """Return T."""
+        return self.config.network.time_steps
+
+    @cached_property
+    def example(self) -> Tensor:
+        """Return one input of the right shape, ``[T, 1, C, H, W]``: noise in [0, 1], the same at every call.
+
+        Not blank: the proof that channels can be removed means more where neurons spike.
+        """
+        noise = torch.Generator().manual_seed(seed_for(self.config.seed, "example"))
+        return torch.rand(self.time_steps, 1, *self.data.sample_shape[-3:], generator=noise)
+
+    def new_network(self) -> nn.Module:
+        """Return the dense network with fresh weights, the same ones at every call."""
+        network, channels = self.config.network, self.data.sample_shape[-3]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed_for(self.config.seed, "weights"))
+            if network._target_ is not None:
+                return build_own_network(
+                    network._target_,
+                    num_classes=self.data.num_classes,
+                    in_channels=channels,
+                    **network.options,
+                )
+            options = {"image_size": self.data.sample_shape[-1], **network.options}
+            return build_network(network.name, num_classes=self.data.num_classes, in_channels=channels, **options)
+
+    def load(self, folder: Path) -> nn.Module:
+        """Return the network saved in ``folder``."""
+        own = self.new_network() if self.config.network._target_ is not None else None
+        return load_artifact(folder, own)
+
+    def train_(
+        self,
+        network: nn.Module,
+        training: TrainingConfig,
+        *,
+        seed: int,
+        checkpoints: Path | None = None,
+        callbacks: Sequence[Callback] = (),
+    ) -> None:
+        """Train ``network`` in place by a recipe; go on from ``checkpoints`` where a training was interrupted."""
+        recipe = dataclasses.asdict(training)
+        fit(
+            network,
+            self.data,
+            epochs=recipe.pop("epochs"),
+            seed=seed,
+            num_classes=self.data.num_classes,
+            time_steps=self.time_steps,
+            recipe=recipe,
+            trainer=dataclasses.asdict(self.config.trainer),
+            checkpoints=checkpoints,
+            callbacks=callbacks,
+        )
+
+    def measure_validation(self, network: nn.Module) -> Evaluation:
+        """Return accuracy and SynOps on the validation data."""
+        return self._measure(network, self.data.val_dataloader())
+
+    def measure_test(self, network: nn.Module) -> Evaluation:
+        """Return accuracy and SynOps on the test data: once, for the network that is reported."""
+        return self._measure(network, self.data.test_dataloader())
+
+    def _measure(self, network: nn.Module, batches: object) -> Evaluation:
+        return evaluate(
+            network.to(self.device),
+            batches,  # type: ignore[arg-type]  # a DataLoader's items are typed Any
+            time_steps=self.time_steps,
+            first_layer=cast(FirstLayer, self.config.synops.first_layer),
+            analog_hidden=cast(AnalogHidden, self.config.synops.analog_hidden),
+        )
+
+
+def open_data(data: DataConfig, *, seed: int, time_steps: int) -> BaseDataModule:
+    """Build the data module of ``conf/data``; nothing is read yet.
+
+    Raises:
+        ConfigError: If ``data.options`` or ``data.on_bad_file`` hold what these data do not know.
+        DataError: If the name or a value is wrong.
+    """
+    given = dataclasses.asdict(data)
+    name, options, on_bad_file = given.pop("name"), given.pop("options"), given.pop("on_bad_file")
+    takes = inspect.signature(datamodule_class(name)).parameters
+    for option in options:
+        known = sorted(set(takes) - set(given) - {"seed", "time_steps", "on_bad_file"})
+        if option not in known:
+            raise ConfigError(
+                f"Data set {name!r} has no option {option!r} in data.options. {nearest(option, known, 'options')}"
+            )
+    if "on_bad_file" in takes:
+        given["on_bad_file"] = on_bad_file
+    elif on_bad_file != "error":
+        raise ConfigError(f"data.on_bad_file is for recordings of events, found {on_bad_file!r} for {name!r}.")
+    if "time_steps" in takes:
+        given["time_steps"] = time_steps
+    return build_datamodule(name, seed=seed, **given, **options)
+
+
+def device_for(accelerator: str) -> torch.device:
+    """Return the device that ``trainer.accelerator`` names.
+
+    Raises:
+        ConfigError: If it asks for a GPU that is not there.
+    """
+    if accelerator == "gpu" and not torch.cuda.is_available():
+        raise ConfigError("trainer.accelerator is gpu, but PyTorch finds no CUDA device. Use auto or cpu.")
+    use_gpu = accelerator != "cpu" and torch.cuda.is_available()
+    return torch.device("cuda" if use_gpu else "cpu")

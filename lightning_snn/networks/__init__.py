@@ -18,6 +18,14 @@ NETWORKS: Final[Mapping[str, str]] = MappingProxyType(
         "vgg_compact": "lightning_snn.networks.vgg:build",
         "vgg11": "lightning_snn.networks.vgg:build",
         "vgg16": "lightning_snn.networks.vgg:build",
+        "resnet_small": "lightning_snn.networks.resnet:build",
+        "resnet18": "lightning_snn.networks.resnet:build",
+        "resnet19": "lightning_snn.networks.resnet:build",
+        "resnet20": "lightning_snn.networks.resnet:build",
+        "conv6_fc2": "lightning_snn.networks.conv6_fc2:build",
+        "dvs_compact": "lightning_snn.networks.dvs:build",
+        "conv5_fc1": "lightning_snn.networks.dvs:build",
+        "vggsnn": "lightning_snn.networks.dvs:build",
     }
 )
 """Family name -> import path of its builder, called with the name and the arguments of ``build_network``."""

@@ -1,27 +1,27 @@
-"""Spiking VGG: convolution, batch norm and LIF in a row, max pools between, one linear layer on top.
+"""Spiking VGG: convolution, batch norm and LIF in a row, pools between, one linear layer on top.
 
 The layer plan of ``vgg16`` is that of SPEAR's and SCA's CIFAR networks: five max pools, one
 fully connected layer, convolutions with bias, batch norm before the neuron; 14,728,266 parameters for ten
 classes. ``vgg11`` is the plan A of Simonyan and Zisserman (2015), built alike. ``vgg_compact`` and
 ``vgg_small`` are ours, for two CPU cores.
 
-Neuron: LIF with hard reset to 0, ``v <- (1 - 1/tau) v + x`` (``decay_input=True``: ``x / tau`` instead),
-spike where ``v >= threshold``, arctan surrogate of width ``alpha``.
+Not here: plans for event frames (``dvs.py``), the neuron's equation (``_parts.py``).
 """
 
-from collections.abc import Sequence
 from typing import Final
 
 from spikingjelly.activation_based import functional
 from spikingjelly.activation_based import layer
-from spikingjelly.activation_based import neuron
-from spikingjelly.activation_based import surrogate
 from torch import Tensor
 from torch import nn
 
 from lightning_snn.errors import NetworkError
-
-Plan = Sequence[int | str]
+from lightning_snn.networks._parts import POOLS
+from lightning_snn.networks._parts import NewNeuron
+from lightning_snn.networks._parts import Plan
+from lightning_snn.networks._parts import convolutions
+from lightning_snn.networks._parts import features_after
+from lightning_snn.networks._parts import lif
 
 PLANS: Final[dict[str, tuple[int | str, ...]]] = {
     "vgg_small": (16, 16, "M", 32, 32, "M", 64, "M"),
@@ -41,25 +41,12 @@ class SpikingVGG(nn.Module):
     The readout is the current of the last layer at every step, not its spikes, as TET needs it.
     """
 
-    def __init__(self, plan: Plan, num_classes: int, in_channels: int, image_size: int, lif: dict[str, float]) -> None:
-        """Build the network in step mode ``"m"``; ``lif`` holds the arguments of every LIF node."""
+    def __init__(self, plan: Plan, features: int, num_classes: int, in_channels: int, new_neuron: NewNeuron) -> None:
+        """Build the network in step mode ``"m"``; ``features`` is how many values the plan leaves of an image."""
         super().__init__()
-        layers: list[nn.Module] = []
-        channels, size = in_channels, image_size
-        for entry in plan:
-            if entry == "M":
-                layers.append(layer.MaxPool2d(2))
-                size //= 2
-            else:
-                layers += [
-                    layer.Conv2d(channels, int(entry), kernel_size=3, padding=1),
-                    layer.BatchNorm2d(int(entry)),
-                    neuron.LIFNode(**lif, v_reset=0.0, detach_reset=True, surrogate_function=surrogate.ATan()),
-                ]
-                channels = int(entry)
-        self.features = nn.Sequential(*layers)
+        self.features = convolutions(plan, in_channels, new_neuron)
         self.flatten = layer.Flatten()
-        self.classifier = layer.Linear(channels * size * size, num_classes)
+        self.classifier = layer.Linear(features, num_classes)
         functional.set_step_mode(self, "m")
 
     def forward(self, x_TBCHW: Tensor) -> Tensor:
@@ -86,29 +73,20 @@ def build(
         num_classes: Outputs of the classifier.
         in_channels: Channels of the input.
         image_size: Rows and columns of the square input, in pixels; by default that of :data:`IMAGE_SIZES`.
-        plan: Channels and pools of one's own, in place of the named plan.
+        plan: Channels and pools of one's own, in place of the named plan; "A" is a 2x2 average pool.
         tau: Membrane time constant, in time steps, above 1.
         threshold: Membrane potential at which a neuron spikes.
         decay_input: Whether the input is divided by ``tau``. Off as in SPEAR.
 
     Raises:
-        NetworkError: If the plan is not made of positive widths and "M", or pools more than the image allows.
+        NetworkError: If the plan is not made of positive widths and pools, or pools more than the image allows.
     """
     plan = PLANS[name] if plan is None else tuple(plan)
-    wrong = [entry for entry in plan if entry != "M" and not (isinstance(entry, int) and entry > 0)]
-    if wrong or set(plan) <= {"M"}:
+    wrong = [entry for entry in plan if entry not in POOLS and not (isinstance(entry, int) and entry > 0)]
+    if wrong or set(plan) <= set(POOLS):
         raise NetworkError(
-            "network.options.plan holds channel numbers, at least one, and 'M' for a pool: "
+            "network.options.plan holds channel numbers, at least one, and 'M' or 'A' for a pool: "
             f"found {wrong[0] if wrong else list(plan)!r}. For example: {list(PLANS['vgg_small'])}."
         )
-    smallest = 2 ** plan.count("M")
-    image_size = IMAGE_SIZES[name] if image_size is None else image_size
-    if image_size < smallest:
-        raise NetworkError(
-            f"Network {name!r} halves the image {plan.count('M')} times and needs {smallest} pixels a side, "
-            f"found {image_size}. Choose a network with fewer pools, such as 'vgg_small'."
-        )
-    if tau <= 1.0:
-        raise NetworkError(f"network.options.tau must be above 1, found {tau:g}. SPEAR uses 2.")
-    lif = {"tau": tau, "v_threshold": threshold, "decay_input": decay_input}
-    return SpikingVGG(plan, num_classes, in_channels, image_size, lif)
+    features = features_after(plan, name, IMAGE_SIZES[name] if image_size is None else image_size)
+    return SpikingVGG(plan, features, num_classes, in_channels, lif(tau, threshold, decay_input))

@@ -9,8 +9,11 @@ import json
 import pickle
 import pkgutil
 from collections.abc import Iterator
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from spikingjelly.activation_based import functional
@@ -25,25 +28,35 @@ from lightning_snn.networks import NETWORKS
 from lightning_snn.networks import build_network
 from lightning_snn.recalibration import recalibrate_batch_norm_
 from lightning_snn.surgery import ChannelPlan
+from lightning_snn.synops import measure_synops
 
 STEPS, BATCH, CLASSES = 2, 2, 7
 Shape = tuple[int, int, int]
 
 
 class NetworkConformance:
-    """Inherit, and give the family and two shapes; ``options_for`` where the family has no ``image_size``."""
+    """Inherit, and give the family and two shapes; ``other`` small where the family is large."""
 
     family: str
     natural: Shape
     """``(C, H, W)`` that the family was made for: it is built without naming its size."""
     other: Shape
     """Another shape that it can be built for."""
+    tested: Shape | None = None
+    """One of the two, for all promises that hold at any size; none: the natural one."""
+    options: Mapping[str, Any] = MappingProxyType({})
+    """Of the family, for a member that is not the default."""
 
-    def options_for(self, shape: Shape) -> dict[str, Any]:
-        return {} if shape == self.natural else {"image_size": shape[-1]}
+    @property
+    def shape(self) -> Shape:
+        return self.tested or self.natural
 
     def build(self, shape: Shape) -> nn.Module:
-        return build_network(self.family, num_classes=CLASSES, in_channels=shape[0], **self.options_for(shape))
+        size = {} if shape == self.natural else {"image_size": shape[-1]}
+        return build_network(self.family, num_classes=CLASSES, in_channels=shape[0], **size, **self.options)
+
+    def awaken_(self, network: nn.Module) -> None:
+        """Make layers fire that are silent before training, for want of a batch norm."""
 
     def inputs(self, shape: Shape, seed: int = 0) -> Tensor:
         return torch.rand(STEPS, BATCH, *shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
@@ -56,14 +69,18 @@ class NetworkConformance:
 
     @pytest.fixture
     def network(self) -> nn.Module:
-        """Untrained but firing, in evaluation mode and float64, where the order of a sum moves no spike."""
-        network = self.build(self.natural).double()
-        recalibrate_batch_norm_(network, [self.inputs(self.natural, seed=1)])
+        """Firing, with batch norms as of a trained network; in evaluation mode and float64, where no sum is moved."""
+        network = self.build(self.shape).double()
+        for norm in (module for module in network.modules() if isinstance(module, nn.BatchNorm2d)):
+            nn.init.uniform_(norm.weight, 0.5, 1.5)
+            nn.init.uniform_(norm.bias, -0.25, 0.5)
+        self.awaken_(network)
+        recalibrate_batch_norm_(network, [self.inputs(self.shape, seed=1)])
         return network
 
     def logits(self, network: nn.Module) -> Tensor:
         with torch.no_grad():
-            return run_network(network.eval(), self.inputs(self.natural))
+            return run_network(network.eval(), self.inputs(self.shape))
 
     def test_it_is_registered(self) -> None:
         assert self.family in NETWORKS
@@ -71,9 +88,10 @@ class NetworkConformance:
     @pytest.mark.parametrize("size", ["natural", "other"])
     def test_it_takes_images_of_its_natural_size_and_of_another(self, size: str) -> None:
         shape: Shape = getattr(self, size)
-        network = self.build(shape).double()
+        network = self.build(shape)
         assert step_mode(network) == "m"
-        logits_TBK = run_network(network, self.inputs(shape))
+        with torch.no_grad():
+            logits_TBK = run_network(network, self.inputs(shape).float())
         assert logits_TBK.shape == (STEPS, BATCH, CLASSES)
         assert logits_TBK.isfinite().all()
 
@@ -94,7 +112,7 @@ class NetworkConformance:
 
     def test_gradients_reach_every_parameter(self, network: nn.Module) -> None:
         # In evaluation mode: a batch norm in training would take a convolution's bias away.
-        torch.autograd.backward(run_network(network, self.inputs(self.natural)).square().sum())
+        torch.autograd.backward(run_network(network, self.inputs(self.shape)).square().sum())
         unreached = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.any()]
         assert unreached == []
 
@@ -116,7 +134,7 @@ class NetworkConformance:
         assert all(0.0 < rate < 0.9 for rate in rates.values())
 
     def test_it_can_be_copied_after_training_and_a_reset(self, network: nn.Module) -> None:
-        torch.autograd.backward(run_network(network.train(), self.inputs(self.natural)).sum())
+        torch.autograd.backward(run_network(network.train(), self.inputs(self.shape)).sum())
         functional.reset_net(network)
         copied = copy.deepcopy(network)
         assert torch.equal(self.logits(copied), self.logits(network))
@@ -126,16 +144,32 @@ class NetworkConformance:
         assert torch.equal(self.logits(pickle.loads(pickle.dumps(network))), self.logits(network))
 
     def test_it_shrinks_in_every_group(self, network: nn.Module) -> None:
-        plan = ChannelPlan.trace(network, self.inputs(self.natural))
+        plan = ChannelPlan.trace(network, self.inputs(self.shape))
         keep = {group.name: range(group.width // 2) for group in plan.groups}
         small = plan.shrink(network, keep)
         assert torch.allclose(self.logits(small), self.logits(plan.mask(network, keep)), rtol=0, atol=1e-9)
-        again = ChannelPlan.trace(small, self.inputs(self.natural))
+        again = ChannelPlan.trace(small, self.inputs(self.shape))
         assert {group.name: group.width for group in again.groups} == {name: len(k) for name, k in keep.items()}
+
+    def test_silenced_channels_cost_what_removed_ones_cost(self, network: nn.Module) -> None:
+        x_TBCHW = self.inputs(self.shape)
+        plan = ChannelPlan.trace(network, x_TBCHW)
+        keep = {group.name: range(1, group.width, 3) for group in plan.groups}
+        candidates = network, plan.mask(network, keep), plan.shrink(network, keep)
+        dense, silenced, small = (measure_synops(candidate, [x_TBCHW]) for candidate in candidates)
+        assert 0 < small.total == silenced.total < dense.total
+        assert small.standard_error == pytest.approx(silenced.standard_error)
+        assert list(small.layers) == list(silenced.layers) == list(dense.layers)
+        for name, layer in small.layers.items():
+            other = silenced.layers[name]
+            assert (layer.accumulates, layer.macs, layer.analog) == (other.accumulates, other.macs, other.analog), name
+            by_channel, others = layer.channel_operations, other.channel_operations
+            assert np.array_equal(by_channel[by_channel > 0], others[others > 0]), name
+            assert layer.dense < other.dense == dense.layers[name].dense
 
     def test_every_weighted_layer_but_the_last_can_lose_channels(self, network: nn.Module) -> None:
         weighted = [name for name, m in network.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)]
-        plan = ChannelPlan.trace(network, self.inputs(self.natural))
+        plan = ChannelPlan.trace(network, self.inputs(self.shape))
         assert sorted(name for group in plan.groups for name in group.layers) == sorted(weighted[:-1])
 
     def test_its_architecture_rebuilds_it(self, network: nn.Module) -> None:
@@ -149,7 +183,7 @@ class NetworkConformance:
         networks = []
         for _ in range(2):
             torch.manual_seed(3)
-            networks.append(self.build(self.natural))
+            networks.append(self.build(self.shape))
         assert all(torch.equal(a, b) for a, b in zip(*(n.parameters() for n in networks), strict=True))
 
     def test_an_unknown_option_gets_the_nearest_one(self) -> None:

@@ -42,7 +42,8 @@ def test_every_registered_name_is_built_and_remembers_how(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "hint"), [("vgg-16", "Did you mean 'vgg16'?"), ("transformer", "Known names: vgg11, vgg16, vgg_compact,")]
+    ("name", "hint"),
+    [("vgg-16", "Did you mean 'vgg16'?"), ("transformer", "Known names: conv5_fc1, conv6_fc2, dvs_compact, resnet18,")],
 )
 def test_an_unknown_name_gets_a_hint(name: str, hint: str) -> None:
     with pytest.raises(NetworkError) as error:

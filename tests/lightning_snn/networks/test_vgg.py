@@ -81,6 +81,8 @@ def test_a_plan_of_ones_own_is_taken() -> None:
     network = vgg(plan=[4, "M", 6], image_size=5)
     assert [module.out_channels for module in network.modules() if isinstance(module, nn.Conv2d)] == [4, 6]
     assert network.get_submodule("classifier").in_features == 6 * 2 * 2  # five pixels halve to two
+    averaging = vgg(plan=[4, "A", 6, "M"], image_size=5).get_submodule("features")
+    assert [type(module).__name__ for module in averaging.children()][3::4] == ["AvgPool2d", "MaxPool2d"]
 
 
 @pytest.mark.parametrize(

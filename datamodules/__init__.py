@@ -1,4 +1,4 @@
-"""Lightning data modules: digits, CIFAR. Knows nothing of networks, pruning or searching."""
+"""Lightning data modules: digits, CIFAR, event cameras. Knows nothing of networks, pruning or searching."""
 
 import difflib
 import pkgutil
@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 DATAMODULES: Final[Mapping[str, str]] = MappingProxyType(
     {
         "cifar10": "datamodules.cifar:CIFAR10DataModule",
+        "cifar100": "datamodules.cifar:CIFAR100DataModule",
+        "cifar10_dvs": "datamodules.event_sets:CIFAR10DVSDataModule",
         "digits": "datamodules.digits:DigitsDataModule",
+        "digits_events": "datamodules.digits_events:DigitsEventsDataModule",
+        "dvs128_gesture": "datamodules.event_sets:DVS128GestureDataModule",
+        "event_folder": "datamodules.event_folder:EventFolderDataModule",
+        "nmnist": "datamodules.event_sets:NMNISTDataModule",
     }
 )
 __all__ = ["DATAMODULES", "DataError", "build_datamodule", "datamodule_class"]

@@ -1,4 +1,4 @@
-"""Samples in memory, fetched a whole batch at a time in an order that only (seed, epoch) decides.
+"""Samples in memory or mapped from disk, fetched a whole batch at a time in an order that only (seed, epoch) decides.
 
 A loader that fetches sample by sample spends its time on collating; here a batch is one index operation.
 Axes: N samples of a source, M samples of a split, B batch.
@@ -37,25 +37,25 @@ class Split(Dataset[Batch]):
 
     def __init__(self, samples: Samples, rows_M: NDArray[np.int64], decode: Callable[[Tensor], Tensor]) -> None:
         """Take the rows ``rows_M``; ``decode`` turns raw inputs into network inputs, by batch."""
-        self._samples = samples
-        self._rows_M = torch.from_numpy(rows_M)
+        self.rows_M = torch.from_numpy(rows_M)
+        self.labels_M = samples.labels_N[self.rows_M]
+        self._inputs = samples.inputs
         self._decode = decode
 
     def __len__(self) -> int:
         """Return M."""
-        return len(self._rows_M)
+        return len(self.rows_M)
 
     def __getitem__(self, position: int) -> Batch:
         """Return one sample, without a batch axis."""
-        x_BCHW, y_B = self.__getitems__([position])
-        return x_BCHW[0], y_B[0]
+        x, y_B = self.__getitems__([position])
+        return x[0], y_B[0]
 
     def __getitems__(self, positions: Sequence[int] | NDArray[np.int64]) -> Batch:
         """Return a whole batch; a ``DataLoader`` prefers this to one call a sample."""
-        rows_B = self._rows_M[torch.as_tensor(positions)]
-        inputs, labels_N = self._samples
+        positions_B = torch.as_tensor(positions)
         # index_select copies whole rows: ten times as fast as inputs[rows_B] on images
-        return self._decode(inputs.index_select(0, rows_B)), labels_N.index_select(0, rows_B)
+        return self._decode(self._inputs.index_select(0, self.rows_M[positions_B])), self.labels_M[positions_B]
 
 
 def keep_batch(batch: Any) -> Any:

@@ -16,6 +16,7 @@ class Stream(enum.IntEnum):
     EPOCH_ORDER = 6
     CALIBRATION_ORDER = 7
     CALIBRATION_AUGMENT = 8
+    EVENT_VARIATION = 9
 
 
 def generator_for(seed: int, stream: Stream, *index: int) -> np.random.Generator:

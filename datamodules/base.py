@@ -2,7 +2,7 @@
 
 The test split is read only when ``test_dataloader`` is called. Validation samples are carved from the
 training split, so that every decision can be made without the test split.
-Axes: N samples, B batch, C channels, H rows, W columns.
+Axes: N samples, M samples of a split, B batch, C channels, H rows, W columns; frames have T time steps besides.
 """
 
 import functools
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader
+from torch.utils.data import Dataset
 
 from datamodules._loading import Batch
 from datamodules._loading import EpochSampler
@@ -30,7 +31,9 @@ from datamodules.errors import DataError
 
 
 class BaseDataModule(LightningDataModule, ABC):
-    """Batches ``(x_BCHW, y_B)``, float32 as a network takes them and int64, from samples held in memory.
+    """Batches ``(x, y_B)``, float32 as a network takes them and int64, from samples in memory or mapped from disk.
+
+    Inputs are images ``x_BCHW`` or frames ``x_BTCHW``.
 
     A subclass says where samples come from (:meth:`read_train`, :meth:`read_test`), how raw inputs become
     network inputs (:meth:`decode`), and how a training batch is varied (:meth:`augmented`).
@@ -42,8 +45,8 @@ class BaseDataModule(LightningDataModule, ABC):
     name: str
     """As in ``conf/data``."""
     num_classes: int
-    sample_shape: tuple[int, ...]
-    """Shape of one input, ``(C, H, W)``."""
+    split_policy: str
+    """Where test and validation samples come from, in one sentence; printed in reports."""
 
     def __init__(
         self,
@@ -80,8 +83,8 @@ class BaseDataModule(LightningDataModule, ABC):
                 f"validation_fraction must lie between 0 and 1, found {validation_fraction}. "
                 "Use 0.1: decisions need samples that were neither trained on nor tested on."
             )
-        _at_least(0, seed=seed)
-        _at_least(
+        at_least(0, seed=seed)
+        at_least(
             1,
             batch_size=batch_size,
             eval_batch_size=eval_batch_size,
@@ -98,6 +101,13 @@ class BaseDataModule(LightningDataModule, ABC):
         self.validation_samples = validation_samples
         self.test_samples = test_samples
         self.augment = augment
+        self.skipped: list[str] = []
+        """Recordings that could not be read and were left out, as far as splits have been read."""
+
+    @property
+    @abstractmethod
+    def sample_shape(self) -> tuple[int, ...]:
+        """Return the shape of one input, ``(C, H, W)`` or ``(T, C, H, W)``; a class attribute will do."""
 
     @abstractmethod
     def read_train(self) -> Samples:
@@ -166,10 +176,13 @@ class BaseDataModule(LightningDataModule, ABC):
     def train_dataloader(self) -> DataLoader[Batch]:
         """Return training batches: every sample once an epoch, in an order that (seed, epoch) decides."""
         split = self._development[0]
+        return self._training_loader(split, EpochSampler(split, seed=self.seed))
+
+    def _training_loader(self, split: Dataset[Batch], sampler: EpochSampler) -> DataLoader[Batch]:
         return DataLoader(
             split,
             batch_size=self.batch_size,
-            sampler=EpochSampler(split, seed=self.seed),
+            sampler=sampler,
             collate_fn=keep_batch,
             generator=torch.Generator(),  # else every epoch would draw from torch's default generator
         )
@@ -196,12 +209,12 @@ class BaseDataModule(LightningDataModule, ABC):
             batch_size: Samples a batch.
 
         Returns:
-            Inputs ``[batch_size, C, H, W]``, the same ones at every call, in a random order of their own.
+            Inputs ``[batch_size, ...]``, the same ones at every call, in a random order of their own.
 
         Raises:
             DataError: If an argument is below 1.
         """
-        _at_least(1, count=count, batch_size=batch_size)
+        at_least(1, count=count, batch_size=batch_size)
         split = self._development[0]
         order = generator_for(self.seed, Stream.CALIBRATION_ORDER).permutation(len(split))
         batches = min(count, max(1, len(split) // batch_size))
@@ -210,17 +223,18 @@ class BaseDataModule(LightningDataModule, ABC):
             return inputs
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(generator_for(self.seed, Stream.CALIBRATION_AUGMENT).integers(2**63)))
-            return [self.augmented(x_BCHW) for x_BCHW in inputs]
+            return [self.augmented(x) for x in inputs]
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Augment training batches, on the device they were moved to; leave all others as they are."""
         if not (self.augment and self.trainer is not None and self.trainer.training):
             return batch
-        x_BCHW, y_B = batch
-        return self.augmented(x_BCHW), y_B
+        x, y_B = batch
+        return self.augmented(x), y_B
 
 
-def _at_least(minimum: int, **options: int | None) -> None:
+def at_least(minimum: int, **options: int | None) -> None:
+    """Check that every option that is given is ``minimum`` or greater; else a ``DataError`` names the first."""
     for option, value in options.items():
         if value is not None and value < minimum:
             raise DataError(f"{option} must be {minimum} or greater, found {value}. Use a number in that range.")

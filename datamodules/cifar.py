@@ -17,11 +17,16 @@ import numpy as np
 import torch
 from torch import Tensor
 from torchvision.datasets import CIFAR10
+from torchvision.datasets import CIFAR100
 from torchvision.datasets.utils import calculate_md5
 
 from datamodules._augment import random_crop
+from datamodules._cutout import cut_squares
 from datamodules._loading import Samples
+from datamodules._randaugment import STRONGEST
+from datamodules._randaugment import randaugment
 from datamodules.base import BaseDataModule
+from datamodules.base import at_least
 from datamodules.errors import DataError
 
 DOWNLOAD_TIMEOUT_S = 30.0
@@ -32,6 +37,7 @@ class CIFARDataModule(BaseDataModule):
     """Images of 32 x 32 pixels in three colours, with the official test split. Subclasses name the source."""
 
     sample_shape = (3, 32, 32)
+    split_policy = "official test split"
     source: ClassVar[Any]
     """Data set class of torchvision; it knows the files, their MD5 sums and the address."""
     mean: ClassVar[tuple[float, float, float]]
@@ -51,8 +57,20 @@ class CIFARDataModule(BaseDataModule):
         validation_samples: int | None = None,
         test_samples: int | None = None,
         augment: bool = True,
+        cutout: int = 0,
+        randaugment: int = 0,
     ) -> None:
-        """See :class:`~datamodules.base.BaseDataModule`; below ``root`` lies torchvision's own folder."""
+        """See :class:`~datamodules.base.BaseDataModule`; below ``root`` lies torchvision's own folder.
+
+        Where ``augment`` is on:
+
+        - ``cutout``: side of the square that is blanked in every image, in pixels; 0: none. CIFAR-10: 16 in the paper.
+        - ``randaugment``: magnitude of two random operations on every image, up to 30; 0: none. See
+          :func:`~datamodules._randaugment.randaugment`.
+
+        Raises:
+            DataError: If an option is out of its range.
+        """
         super().__init__(
             seed=seed,
             root=root,
@@ -64,6 +82,11 @@ class CIFARDataModule(BaseDataModule):
             test_samples=test_samples,
             augment=augment,
         )
+        at_least(0, cutout=cutout, randaugment=randaugment)
+        if randaugment > STRONGEST:
+            raise DataError(f"randaugment must be {STRONGEST} or less, found {randaugment}. Use 9, or 0 for none.")
+        self.cutout = cutout
+        self.randaugment = randaugment
         self.folder = self.root / self.source.base_folder
         mean_C11, std_C11 = (torch.tensor(values).view(3, 1, 1) for values in (self.mean, self.std))
         self._scale_C11 = 1.0 / (255.0 * std_C11)
@@ -96,11 +119,17 @@ class CIFARDataModule(BaseDataModule):
 
     def decode(self, inputs: Tensor) -> Tensor:
         """Map bytes to mean 0 and variance 1, by channel, over the training pixels."""
-        return inputs.float().mul_(self._scale_C11).add_(self._black_C11)
+        scale_C11, black_C11 = self._scale_C11.to(inputs.device), self._black_C11.to(inputs.device)
+        return inputs.float().mul_(scale_C11).add_(black_C11)
 
     def augmented(self, x_BCHW: Tensor) -> Tensor:
-        """Pad by four black pixels and crop at random; mirror half of the images."""
-        return random_crop(x_BCHW, self._black_C11.to(x_BCHW.device), padding=4, flip=True)
+        """Pad by four black pixels and crop at random; mirror half of the images; then what the options ask for."""
+        black_C11 = self._black_C11.to(x_BCHW.device)
+        x_BCHW = random_crop(x_BCHW, black_C11, padding=4, flip=True)
+        if self.randaugment:
+            pixels_BCHW = (x_BCHW - black_C11).div_(self._scale_C11.to(x_BCHW.device)).round_().byte()
+            x_BCHW = self.decode(randaugment(pixels_BCHW, self.randaugment))
+        return cut_squares(x_BCHW, self.cutout) if self.cutout else x_BCHW
 
     def _files(self, *, train: bool) -> list[tuple[str, str]]:
         """Return name and MD5 sum of every file that a split needs."""
@@ -167,6 +196,16 @@ class CIFAR10DataModule(CIFARDataModule):
     source = CIFAR10
     mean = (0.4914, 0.4822, 0.4465)
     std = (0.2470, 0.2435, 0.2616)
+
+
+class CIFAR100DataModule(CIFARDataModule):
+    """A hundred fine classes, 50,000 training images (validation included) and 10,000 test images."""
+
+    name = "cifar100"
+    num_classes = 100
+    source = CIFAR100
+    mean = (0.5071, 0.4865, 0.4409)
+    std = (0.2673, 0.2564, 0.2762)
 
 
 @contextlib.contextmanager

@@ -1,10 +1,14 @@
 """Scikit-learn's handwritten digits: 1,797 images of 8 x 8 pixels that need no download.
 
 Source: the test part of E. Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits", UCI (1998).
+Axes: M images, N of them in a split, P pixels, H rows, W columns, C channels.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 from torch import Tensor
 
@@ -19,12 +23,34 @@ TEST_FRACTION = 0.2
 """Ours: scikit-learn ships one set without a split."""
 
 
+class Digits(NamedTuple):
+    """One split of the set."""
+
+    rows_N: NDArray[np.int64]
+    """Place of each image in scikit-learn's set."""
+    images_NHW: NDArray[np.uint8]
+    """Pixels 0 .. 16, ``[N, 8, 8]``."""
+    labels_N: NDArray[np.int64]
+    """Digit that was written."""
+
+
+def read_digits(seed: int, *, test: bool) -> Digits:
+    """Return a fifth of all images, in class proportion, as the test split; or the others as the training split."""
+    pixels_MP, labels_M = load_digits(return_X_y=True)
+    in_test_M = np.zeros(len(labels_M), dtype=bool)
+    count = round(TEST_FRACTION * len(labels_M))
+    in_test_M[stratified_choice(labels_M, count, generator_for(seed, Stream.TEST_SPLIT))] = True
+    rows_N = np.flatnonzero(in_test_M == test)
+    return Digits(rows_N, pixels_MP[rows_N].astype(np.uint8).reshape(-1, 8, 8), labels_M[rows_N].astype(np.int64))
+
+
 class DigitsDataModule(BaseDataModule):
     """Ten digits, one channel, values 0 to 1 in steps of 1/16. The test split depends on the seed."""
 
     name = "digits"
     num_classes = 10
     sample_shape = (1, 8, 8)
+    split_policy = "a fifth of scikit-learn's set, by class, chosen by the seed (ours)"
 
     def __init__(
         self,
@@ -61,13 +87,8 @@ class DigitsDataModule(BaseDataModule):
         return self._read(test=True)
 
     def _read(self, *, test: bool) -> Samples:
-        pixels_NP, labels_N = load_digits(return_X_y=True)
-        in_test_N = np.zeros(len(labels_N), dtype=bool)
-        count = round(TEST_FRACTION * len(labels_N))
-        in_test_N[stratified_choice(labels_N, count, generator_for(self.seed, Stream.TEST_SPLIT))] = True
-        rows_N = in_test_N == test
-        inputs_NCHW = torch.from_numpy(pixels_NP[rows_N].astype(np.uint8)).view(-1, *self.sample_shape)
-        return Samples(inputs_NCHW, torch.from_numpy(labels_N[rows_N].astype(np.int64)))
+        found = read_digits(self.seed, test=test)
+        return Samples(torch.from_numpy(found.images_NHW).unsqueeze(1), torch.from_numpy(found.labels_N))
 
     def decode(self, inputs: Tensor) -> Tensor:
         """Map pixels 0 .. 16 to 0 .. 1."""

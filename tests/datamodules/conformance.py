@@ -1,4 +1,7 @@
-"""Promises that every data module keeps, written once: test classes inherit them."""
+"""Promises that every data module keeps, written once: test classes inherit them.
+
+Axes: N samples, B batch; an input ``x`` is a batch of images [B, C, H, W] or of frames [B, T, C, H, W].
+"""
 
 import warnings
 from collections import Counter
@@ -35,9 +38,9 @@ class Recorder(LightningModule):
         torch.manual_seed(1000 + self.current_epoch)
 
     def _loss(self, stage: str, batch: tuple[Tensor, Tensor]) -> Tensor:
-        x_BCHW, y_B = batch
-        self.shown[stage].append(x_BCHW.clone())
-        return nn.functional.cross_entropy(self.layer(x_BCHW.flatten(1)), y_B)
+        x, y_B = batch
+        self.shown[stage].append(x.clone())
+        return nn.functional.cross_entropy(self.layer(x.flatten(1)), y_B)
 
     def training_step(self, batch: tuple[Tensor, Tensor]) -> Tensor:
         return self._loss("train", batch)
@@ -69,7 +72,7 @@ def recorder_for(module: BaseDataModule) -> Recorder:
 
 
 def inputs_of(loader: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
-    return torch.cat([x_BCHW for x_BCHW, _ in loader])
+    return torch.cat([x for x, _ in loader])
 
 
 def labels_of(loader: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
@@ -89,23 +92,26 @@ class DataModuleConformance:
 
     @pytest.fixture
     def everything(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        raise NotImplementedError("Return all raw images [N, C, H, W] and labels, read without the module.")
+        raise NotImplementedError("Return all raw inputs [N, ...] and labels, read without the module.")
 
-    def to_raw(self, x_BCHW: Tensor) -> NDArray[np.uint8]:
+    def to_raw(self, x: Tensor) -> NDArray[np.uint8]:
         raise NotImplementedError("Undo the decoding, by arithmetic of your own.")
 
     def samples(self, loader: Iterable[tuple[Tensor, Tensor]]) -> list[Sample]:
         """Return raw bytes and label of every sample, in the order of loading."""
         return [
-            (raw_CHW.tobytes(), int(label))
-            for x_BCHW, y_B in loader
-            for raw_CHW, label in zip(self.to_raw(x_BCHW), y_B, strict=True)
+            (raw.tobytes(), int(label)) for x, y_B in loader for raw, label in zip(self.to_raw(x), y_B, strict=True)
         ]
 
     def test_takes_the_options_that_all_data_modules_share(self, build: Build, tmp_path: Path) -> None:
         options = {"root": str(tmp_path), "batch_size": 3, "eval_batch_size": 5, "validation_fraction": 0.3}
         module = build(**options, train_samples=7, validation_samples=8, test_samples=9, augment=True)
         assert module.batch_size == 3
+
+    def test_says_in_one_sentence_where_its_splits_come_from(self, build: Build) -> None:
+        policy = build().split_policy
+        assert "test" in policy or "split" in policy or "set" in policy
+        assert policy == " ".join(policy.split())
 
     def test_splits_are_disjoint_and_together_complete(
         self, build: Build, everything: tuple[NDArray[np.uint8], NDArray[np.int64]]
@@ -114,10 +120,8 @@ class DataModuleConformance:
         found = Counter(self.samples(module.train_dataloader()))
         found += Counter(self.samples(module.val_dataloader()))
         found += Counter(self.samples(module.test_dataloader()))
-        images_NCHW, labels_N = everything
-        assert found == Counter(
-            (image_CHW.tobytes(), int(y)) for image_CHW, y in zip(images_NCHW, labels_N, strict=True)
-        )
+        raw_N, labels_N = everything
+        assert found == Counter((raw.tobytes(), int(y)) for raw, y in zip(raw_N, labels_N, strict=True))
 
     def test_same_seed_same_splits_whatever_else_is_asked(self, build: Build) -> None:
         one, other = build(), build(batch_size=7, eval_batch_size=9, augment=True)
@@ -162,10 +166,10 @@ class DataModuleConformance:
             (module.val_dataloader(), 4),
             (module.test_dataloader(), 4),
         ):
-            x_BCHW, y_B = next(iter(loader))
-            assert x_BCHW.shape == (size, *module.sample_shape)
+            x, y_B = next(iter(loader))
+            assert x.shape == (size, *module.sample_shape)
             assert y_B.shape == (size,)
-            assert (x_BCHW.dtype, y_B.dtype) == (torch.float32, torch.int64)
+            assert (x.dtype, y_B.dtype) == (torch.float32, torch.int64)
             inputs = inputs_of(loader)
             assert inputs.min() >= self.lowest - 1e-5
             assert inputs.max() <= self.highest + 1e-5
@@ -209,9 +213,9 @@ class DataModuleConformance:
     def test_calibration_shows_training_inputs(self, build: Build) -> None:
         plain = build(train_samples=20)
         batches = plain.calibration_batches(2, 8)
-        assert [len(x_BCHW) for x_BCHW in batches] == [8, 8]
+        assert [len(x) for x in batches] == [8, 8]
         training = [raw for raw, _ in self.samples(plain.train_dataloader())]
-        shown = [raw_CHW.tobytes() for x_BCHW in batches for raw_CHW in self.to_raw(x_BCHW)]
+        shown = [raw.tobytes() for x in batches for raw in self.to_raw(x)]
         assert not Counter(shown) - Counter(training)
         assert shown != training[:16]
         assert all(torch.equal(x, y) for x, y in zip(batches, plain.calibration_batches(2, 8), strict=True))
@@ -233,8 +237,8 @@ class DataModuleConformance:
 
     def test_calibration_ends_where_whole_batches_run_out(self, build: Build) -> None:
         module = build(train_samples=20)
-        assert [len(x_BCHW) for x_BCHW in module.calibration_batches(9, 8)] == [8, 8]
-        assert [len(x_BCHW) for x_BCHW in module.calibration_batches(9, 64)] == [20]
+        assert [len(x) for x in module.calibration_batches(9, 8)] == [8, 8]
+        assert [len(x) for x in module.calibration_batches(9, 64)] == [20]
 
     def test_only_test_dataloader_reads_the_test_split(self, build: Build) -> None:
         module = build(augment=True)
@@ -279,7 +283,7 @@ class DataModuleConformance:
             torch.cat(model.shown["train"]),
         )  # both of epoch 0
         changed = (plain != shown).flatten(1).any(dim=1).float().mean()
-        assert changed > 0.7  # pad 1: 8 of 9 crops shift
+        assert changed > 0.7  # images shifted by at most 1: 8 of 9; frames by at most 2: 24 of 25
         assert shown.min() >= self.lowest - 1e-5
         assert shown.max() <= self.highest + 1e-5
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -24,24 +25,47 @@ from torchvision.datasets import CIFAR10
 
 from datamodules import DataError
 from datamodules import cifar
+from datamodules._augment import random_crop
 from datamodules.cifar import CIFAR10DataModule
+from datamodules.cifar import CIFAR100DataModule
 from datamodules.cifar import CIFARDataModule
 from tests.datamodules.conformance import DataModuleConformance
+from tests.datamodules.conformance import inputs_of
 from tests.datamodules.conformance import labels_of
 
 FOLDER = "cifar-10-batches-py"
+FOLDER_100 = "cifar-100-python"
 MEAN_C11 = np.array([0.4914, 0.4822, 0.4465], dtype=np.float32).reshape(3, 1, 1)
 STD_C11 = np.array([0.2470, 0.2435, 0.2616], dtype=np.float32).reshape(3, 1, 1)
 
 
-def write_files(folder: Path) -> type[CIFAR10DataModule]:
-    """Write a small data set in CIFAR-10's layout, and return a data module that knows its MD5 sums."""
+class Layout(NamedTuple):
+    """Files of a small data set: name and number of images of each, and how a file calls its classes."""
+
+    train: dict[str, int]
+    test: dict[str, int]
+    meta: str
+    meta_key: str
+    label_key: str
+
+
+LAYOUTS: dict[type[CIFARDataModule], Layout] = {
+    CIFAR10DataModule: Layout(
+        {"data_batch_1": 60, "data_batch_2": 60}, {"test_batch": 40}, "batches.meta", "label_names", "labels"
+    ),
+    CIFAR100DataModule: Layout({"train": 1200}, {"test": 200}, "meta", "fine_label_names", "fine_labels"),
+}
+
+
+def write_files(folder: Path, module_class: type[CIFARDataModule] = CIFAR10DataModule) -> type[CIFARDataModule]:
+    """Write a small data set in the layout of a real one, and return a data module that knows its MD5 sums."""
     folder.mkdir(parents=True)
     generator = np.random.default_rng(0)
-    files: dict[str, dict[str, Any]] = {"batches.meta": {"label_names": list("abcdefghij")}}
-    for name, count in (("data_batch_1", 60), ("data_batch_2", 60), ("test_batch", 40)):
+    layout, classes = LAYOUTS[module_class], module_class.num_classes
+    files: dict[str, dict[str, Any]] = {layout.meta: {layout.meta_key: [f"class {k}" for k in range(classes)]}}
+    for name, count in {**layout.train, **layout.test}.items():
         pixels = generator.integers(0, 256, (count, 3072), dtype=np.uint8)
-        files[name] = {"data": pixels, "labels": [i % 10 for i in range(count)]}
+        files[name] = {"data": pixels, layout.label_key: [i % classes for i in range(count)]}
     sums = {}
     for name, content in files.items():
         (folder / name).write_bytes(pickle.dumps(content))
@@ -49,15 +73,12 @@ def write_files(folder: Path) -> type[CIFAR10DataModule]:
     members = {
         "url": "http://127.0.0.1:9/small.tar.gz",  # the discard port: refused at once
         "filename": "small.tar.gz",
-        "train_list": [(name, sums[name]) for name in ("data_batch_1", "data_batch_2")],
-        "test_list": [("test_batch", sums["test_batch"])],
-        "meta": {"filename": "batches.meta", "key": "label_names", "md5": sums["batches.meta"]},
+        "train_list": [(name, sums[name]) for name in layout.train],
+        "test_list": [(name, sums[name]) for name in layout.test],
+        "meta": {"filename": layout.meta, "key": layout.meta_key, "md5": sums[layout.meta]},
     }
-
-    class SmallCIFAR(CIFAR10DataModule):
-        source = type("Source", (CIFAR10,), members)
-
-    return SmallCIFAR
+    source = type("Source", (module_class.source,), members)
+    return type("SmallCIFAR", (module_class,), {"source": source})
 
 
 @pytest.fixture
@@ -74,28 +95,54 @@ def refusal(act: Callable[[], object]) -> str:
     return str(caught.value)
 
 
-class TestSmallCIFAR(DataModuleConformance):
-    lowest = -0.4914 / 0.2470
-    highest = (1 - 0.4822) / 0.2435
+class CIFARConformance(DataModuleConformance):
+    """Of a small data set, whose pixels take all values from 0 to 255."""
+
+    module_class: type[CIFARDataModule]
+    folder: str
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
 
     @pytest.fixture
-    def build(self, small: Callable[..., CIFARDataModule]) -> Callable[..., CIFARDataModule]:
-        return lambda **options: small(**{"augment": False, "batch_size": 16, **options})
+    def build(self, tmp_path: Path) -> Callable[..., CIFARDataModule]:
+        small_class = write_files(tmp_path / "data" / self.folder, self.module_class)
+        options = {"seed": 0, "root": str(tmp_path / "data"), "augment": False, "batch_size": 16}
+        return lambda **others: small_class(**{**options, **others})
 
     @pytest.fixture
     def everything(
-        self, small: Callable[..., CIFARDataModule], tmp_path: Path
+        self, build: Callable[..., CIFARDataModule], tmp_path: Path
     ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        layout = LAYOUTS[self.module_class]
         images, labels = [], []
-        for name in ("data_batch_1", "data_batch_2", "test_batch"):
-            content = pickle.loads((tmp_path / "data" / FOLDER / name).read_bytes())
+        for name in (*layout.train, *layout.test):
+            content = pickle.loads((tmp_path / "data" / self.folder / name).read_bytes())
             images.append(content["data"].reshape(-1, 3, 32, 32))
-            labels += content["labels"]
+            labels += content[layout.label_key]
         return np.concatenate(images), np.array(labels)
 
-    def to_raw(self, x_BCHW: Tensor) -> NDArray[np.uint8]:
-        raw_BCHW: NDArray[np.uint8] = np.rint((x_BCHW.numpy() * STD_C11 + MEAN_C11) * 255).astype(np.uint8)
+    def to_raw(self, x: Tensor) -> NDArray[np.uint8]:
+        mean_C11, std_C11 = (np.array(values, np.float32).reshape(3, 1, 1) for values in (self.mean, self.std))
+        raw_BCHW: NDArray[np.uint8] = np.rint((x.numpy() * std_C11 + mean_C11) * 255).astype(np.uint8)
         return raw_BCHW
+
+
+class TestSmallCIFAR(CIFARConformance):
+    module_class = CIFAR10DataModule
+    folder = FOLDER
+    mean = (0.4914, 0.4822, 0.4465)
+    std = (0.2470, 0.2435, 0.2616)
+    lowest = -0.4914 / 0.2470
+    highest = (1 - 0.4822) / 0.2435
+
+
+class TestSmallCIFAR100(CIFARConformance):
+    module_class = CIFAR100DataModule
+    folder = FOLDER_100
+    mean = (0.5071, 0.4865, 0.4409)
+    std = (0.2673, 0.2564, 0.2762)
+    lowest = -0.4865 / 0.2564
+    highest = (1 - 0.4409) / 0.2762
 
 
 def test_the_border_of_an_augmented_image_is_black_and_images_are_mirrored(
@@ -113,6 +160,80 @@ def test_the_border_of_an_augmented_image_is_black_and_images_are_mirrored(
     rises = [np.diff(image[16][image[16] > 0])[0] for image in raw_BHW]
     assert set(rises) == {1, -1}
     assert 150 < rises.count(-1) < 250  # 200 expected, standard deviation 10
+
+
+def bytes_of(x_BCHW: Tensor) -> NDArray[np.float32]:
+    """Undo the decoding, without rounding."""
+    raw_BCHW: NDArray[np.float32] = (x_BCHW.numpy() * STD_C11 + MEAN_C11) * 255
+    return raw_BCHW
+
+
+def test_without_options_augmentation_crops_and_draws_nothing_more(small: Callable[..., CIFARDataModule]) -> None:
+    module = small()
+    x_BCHW = inputs_of(module.test_dataloader())
+    torch.manual_seed(0)
+    varied, next_draw = module.augmented(x_BCHW), torch.rand(1)
+    torch.manual_seed(0)
+    black_C = torch.from_numpy(-MEAN_C11 / STD_C11).flatten()
+    torch.testing.assert_close(varied, random_crop(x_BCHW, black_C, padding=4, flip=True))
+    assert torch.equal(next_draw, torch.rand(1))
+
+
+def test_cutout_sets_a_square_to_the_mean(small: Callable[..., CIFARDataModule]) -> None:
+    x_BCHW = inputs_of(small().test_dataloader())
+    plain, cut = (small(cutout=size) for size in (0, 8))
+    torch.manual_seed(0)
+    expected = plain.augmented(x_BCHW)
+    torch.manual_seed(0)
+    varied = cut.augmented(x_BCHW)
+    cut_BHW = (varied == 0).all(dim=1)
+    assert set(cut_BHW.sum((1, 2)).tolist()) <= {rows * columns for rows in range(4, 9) for columns in range(4, 9)}
+    assert torch.equal(varied, expected.where(~cut_BHW.unsqueeze(1), 0))
+
+
+def test_randaugment_works_on_the_bytes_of_the_cropped_images(
+    small: Callable[..., CIFARDataModule], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Tensor] = []
+
+    def invert(pixels_BCHW: Tensor, magnitude: int) -> Tensor:
+        assert magnitude == 7
+        seen.append(pixels_BCHW)
+        return 255 - pixels_BCHW
+
+    monkeypatch.setattr(cifar, "randaugment", invert)
+    x_BCHW = inputs_of(small().test_dataloader())
+    torch.manual_seed(0)
+    cropped = bytes_of(small().augmented(x_BCHW))
+    torch.manual_seed(0)
+    varied = bytes_of(small(randaugment=7).augmented(x_BCHW))
+    assert seen[0].dtype == torch.uint8
+    np.testing.assert_allclose(seen[0].numpy(), cropped, atol=1e-3)
+    np.testing.assert_allclose(varied, 255 - cropped, atol=1e-3)
+
+
+def test_randaugment_changes_most_images_and_gives_bytes(small: Callable[..., CIFARDataModule]) -> None:
+    x_BCHW = inputs_of(small().test_dataloader())
+    torch.manual_seed(0)
+    cropped = bytes_of(small().augmented(x_BCHW))
+    torch.manual_seed(0)
+    varied = bytes_of(small(randaugment=9).augmented(x_BCHW))
+    np.testing.assert_allclose(varied, np.rint(varied), atol=1e-3)
+    assert (np.abs(varied - cropped).max(axis=(1, 2, 3)) > 0.5).mean() > 0.8
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"cutout": -1}, "cutout must be 0 or greater, found -1."),
+        ({"randaugment": -1}, "randaugment must be 0 or greater, found -1."),
+        ({"randaugment": 31}, "randaugment must be 30 or less, found 31."),
+    ],
+)
+def test_options_out_of_range_are_refused(
+    small: Callable[..., CIFARDataModule], options: dict[str, int], message: str
+) -> None:
+    assert message in refusal(lambda: small(**options))
 
 
 def test_fit_needs_no_test_file(small: Callable[..., CIFARDataModule], tmp_path: Path) -> None:
@@ -348,3 +469,38 @@ def test_real_test_images_equal_those_of_torchvision(real: CIFAR10DataModule, da
         image_CHW, label = official[i]
         torch.testing.assert_close(x_BCHW[i], image_CHW, rtol=0, atol=1e-5)
         assert y_B[i] == label
+
+
+@pytest.fixture(scope="module")
+def real_100(data_root: Path) -> CIFAR100DataModule:
+    """Only the test file and the names of the classes are needed."""
+    if not (data_root / FOLDER_100 / "test").is_file():
+        pytest.skip(f"{data_root} has no {FOLDER_100}")
+    return CIFAR100DataModule(seed=0, root=str(data_root))
+
+
+@pytest.mark.data
+def test_real_cifar_100_has_a_hundred_test_images_of_each_class(real_100: CIFAR100DataModule) -> None:
+    labels_N = labels_of(real_100.test_dataloader())
+    assert np.bincount(labels_N).tolist() == [100] * 100
+    assert labels_N[:5].tolist() == [49, 33, 72, 51, 71]  # mountain, forest, seal, mushroom, sea
+
+
+@pytest.mark.data
+def test_real_cifar_100_pixels_have_mean_0_and_variance_1(real_100: CIFAR100DataModule) -> None:
+    x_BCHW = inputs_of(real_100.test_dataloader())
+    # as for CIFAR-10: test images stand in for the training images that the constants are from
+    assert x_BCHW.mean(dim=(0, 2, 3)).abs().max() < 0.03
+    assert (x_BCHW.std(dim=(0, 2, 3)) - 1).abs().max() < 0.03
+
+
+@pytest.mark.data
+def test_real_cifar_100_without_its_training_file_is_refused(real_100: CIFAR100DataModule, tmp_path: Path) -> None:
+    (tmp_path / FOLDER_100).mkdir()
+    for name in ("test", "meta"):
+        (tmp_path / FOLDER_100 / name).symlink_to((real_100.folder / name).resolve())
+    module = CIFAR100DataModule(seed=0, root=str(tmp_path))
+    path = tmp_path / FOLDER_100 / "train"
+    for act in (module.prepare_data, lambda: module.setup("fit")):
+        assert f"The cifar100 data cannot be read: found no such file at {path}. Unpack https://" in refusal(act)
+    assert len(labels_of(module.test_dataloader())) == 10_000

@@ -3,12 +3,7 @@
 Source: A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images" (2009).
 """
 
-import contextlib
-import http.client
 import os
-import socket
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from typing import ClassVar
@@ -22,15 +17,14 @@ from torchvision.datasets.utils import calculate_md5
 
 from datamodules._augment import random_crop
 from datamodules._cutout import cut_squares
+from datamodules._download import DownloadError
+from datamodules._download import download_beside
 from datamodules._loading import Samples
 from datamodules._randaugment import STRONGEST
 from datamodules._randaugment import randaugment
 from datamodules.base import BaseDataModule
 from datamodules.base import at_least
 from datamodules.errors import DataError
-
-DOWNLOAD_TIMEOUT_S = 30.0
-"""Longest silence of the server, in seconds; torchvision itself would wait for ever."""
 
 
 class CIFARDataModule(BaseDataModule):
@@ -167,21 +161,10 @@ class CIFARDataModule(BaseDataModule):
         )
 
     def _download(self) -> None:
-        """Download beside the final folder, and rename the result once all its sums are right.
-
-        A download that fails leaves nothing; a killed one leaves ``.download-*``, which nothing ever reads.
-        """
+        """Download the data set, and keep it once all its sums are right."""
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            with (
-                tempfile.TemporaryDirectory(prefix=".download-", dir=self.root) as staging,
-                _socket_timeout(),
-            ):
-                self.source(staging, train=False, download=True)
-                os.rename(Path(staging) / self.source.base_folder, self.folder)
-        except (OSError, RuntimeError, http.client.HTTPException) as error:
-            if self.folder.is_dir():  # another process was faster
-                return
+            download_beside(self.folder, lambda staging: self.source(staging, train=False, download=True))
+        except DownloadError as error:
             raise DataError(
                 f"The {self.name} data are not in {self.folder} and cannot be downloaded: found {error}. "
                 f"Unpack {self.source.url} into {self.root}, or name as root the folder that has it."
@@ -206,14 +189,3 @@ class CIFAR100DataModule(CIFARDataModule):
     source = CIFAR100
     mean = (0.5071, 0.4865, 0.4409)
     std = (0.2673, 0.2564, 0.2762)
-
-
-@contextlib.contextmanager
-def _socket_timeout() -> Iterator[None]:
-    """Limit the silence of every connection opened meanwhile: torchvision takes no timeout."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(DOWNLOAD_TIMEOUT_S)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)

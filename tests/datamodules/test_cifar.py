@@ -24,6 +24,7 @@ from torchvision import transforms
 from torchvision.datasets import CIFAR10
 
 from datamodules import DataError
+from datamodules import _download
 from datamodules import cifar
 from datamodules._augment import random_crop
 from datamodules.cifar import CIFAR10DataModule
@@ -419,7 +420,7 @@ def test_a_silent_server_ends_in_an_error(
     small: Callable[..., CIFARDataModule], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("no_proxy", "*")
-    monkeypatch.setattr(cifar, "DOWNLOAD_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(_download, "DOWNLOAD_TIMEOUT_S", 0.2)
     module = small(root=str(tmp_path / "empty"))
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setattr(module.source, "url", f"http://127.0.0.1:{silent.getsockname()[1]}/small.tar.gz")

@@ -19,6 +19,8 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from lightning_snn.files import read_json
+from lightning_snn.files import write_json
 from lightning_snn.seeds import seed_for
 from search.baseline import open_baseline
 from search.budget import Budget
@@ -28,8 +30,6 @@ from search.configuration import shared_folders
 from search.estimator import Estimator
 from search.estimator import build_estimator
 from search.evaluator import Evaluator
-from search.files import read_json
-from search.files import write_json
 from search.objective import is_feasible
 from search.sampling import Sample
 from search.space import SearchContext

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
 
-from conf.schema import TaskConfig
+from conf.schema import RunConfig
 
 
 def leaves(values: Mapping[str, Any], separator: str = ".", prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -24,7 +24,7 @@ def digest(values: Any) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:10]
 
 
-def identity(config: TaskConfig) -> dict[str, Any]:
+def identity(config: RunConfig) -> dict[str, Any]:
     """Return what makes a run the run it is: all settings but those that only say where and how it is carried out."""
     values = dataclasses.asdict(config)
     for key in ("name", "runs", "threads", "logger"):
@@ -32,3 +32,14 @@ def identity(config: TaskConfig) -> dict[str, Any]:
     del values["data"]["root"]
     values.get("estimator", {}).pop("workers", None)
     return values
+
+
+def run_name(config: RunConfig, *parts: str) -> str:
+    """Return the folder name of a run, ``data-network-<parts>-s<seed>-<hash>``, or the one that was given.
+
+    The same settings find their run again.
+    """
+    if config.name is not None:
+        return config.name
+    network = (config.network._target_ or config.network.name).rsplit(".", 1)[-1]
+    return "-".join((config.data.name, network, *parts, f"s{config.seed}", digest(identity(config))))

@@ -8,6 +8,7 @@ groups are composed by Hydra; values are set afterwards, so that none of them ne
 import dataclasses
 import difflib
 from collections.abc import Iterable
+from collections.abc import Mapping
 from collections.abc import Sequence
 from importlib import resources
 from typing import Any
@@ -70,13 +71,17 @@ def parse_arguments(arguments: Sequence[str]) -> list[Setting]:
     return settings
 
 
-def load(schema: type[Config], root: str, arguments: Sequence[str]) -> Config:
+def load(
+    schema: type[Config], root: str, arguments: Sequence[str], recorded: Mapping[str, Any] | None = None
+) -> Config:
     """Compose and validate the configuration of one command.
 
     Args:
         schema: Its dataclass. What a file of ``conf/`` says beyond its sections is for other commands.
         root: Its file in ``conf/``.
         arguments: The command line.
+        recorded: Settings of an earlier run, in place of those of ``root``; a group that is picked, and values
+            of the command line, come before them.
 
     Raises:
         ConfigError: If a key, a name or a value is wrong; the message names the nearest valid one.
@@ -102,6 +107,9 @@ def load(schema: type[Config], root: str, arguments: Sequence[str]) -> Config:
     assert isinstance(plain, dict)
     for other in (_sections(SearchConfig, TrainConfig) - _sections(schema)) | {"experiment"}:
         plain.pop(other, None)
+    for section, values in (recorded or {}).items():
+        if section not in picked:
+            plain[section] = {**plain[section], **values} if isinstance(values, Mapping) else values
     try:
         config = OmegaConf.merge(config, plain)
         for key, value in settings:

@@ -71,10 +71,13 @@ class TrainingConfig:
     loss: str = "mean"
     tet_lambda: float = 0.05
     tet_phi: float = 1.0
+    single_step_epochs: int = 0
+    """Epochs at the start that show an image once (T = 1), which costs a T-th. Ours."""
 
     def __post_init__(self) -> None:
         """Check ranges."""
         _at_least("epochs", self.epochs, 1)
+        _at_least("single_step_epochs", self.single_step_epochs, 0)
         _at_least("warmup_epochs", self.warmup_epochs, 0)
         _above_zero("learning_rate", self.learning_rate)
         _one_of("optimizer", self.optimizer, ("sgd", "adamw"))
@@ -226,8 +229,11 @@ class TrainerConfig:
     accelerator: str = "auto"
     """``auto``, ``cpu`` or ``gpu``."""
     devices: int = 1
+    """Processes that train one network together (DDP), each on its share of the samples, with batches of its own."""
     precision: str = "32-true"
     """``32-true``, or ``bf16-mixed``."""
+    compile: bool = False
+    """Whether the network is compiled with ``torch.compile`` while it is trained."""
 
     def __post_init__(self) -> None:
         """Check names."""
@@ -238,39 +244,66 @@ class TrainerConfig:
 
 @dataclass
 class TaskConfig:
-    """What is trained and measured, and how: the part that all commands share."""
+    """What is measured, and how: the part that all commands share."""
 
-    name: str | None = None
-    """Folder below ``runs``; null: made of the main settings and a hash of all."""
-    runs: str = "runs"
     seed: int = 0
     threads: int = 1
     """Processor threads of the main process."""
     data: DataConfig = field(default_factory=DataConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
-    training: TrainingConfig = field(default_factory=TrainingConfig)
     synops: SynOpsConfig = field(default_factory=SynOpsConfig)
-    logger: LoggerConfig = field(default_factory=LoggerConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        if self.name is not None and not re.fullmatch(r"[^\W_][\w.-]*", self.name):
-            raise ConfigError(
-                f"name is that of a folder below runs, found {self.name!r}. "
-                "Use letters, digits, '-', '.' and '_', with a letter or digit first."
-            )
         _at_least("seed", self.seed, 0)
         _at_least("threads", self.threads, 1)
 
 
 @dataclass
-class TrainConfig(TaskConfig):
+class RunConfig(TaskConfig):
+    """A run that trains: how, where it lies, and who else gets its numbers."""
+
+    name: str | None = None
+    """Folder below ``runs``; null: made of the main settings and a hash of all."""
+    runs: str = "runs"
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    logger: LoggerConfig = field(default_factory=LoggerConfig)
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        super().__post_init__()
+        if self.name is not None and not re.fullmatch(r"[^\W_][\w.-]*", self.name):
+            raise ConfigError(
+                f"name is that of a folder below runs, found {self.name!r}. "
+                "Use letters, digits, '-', '.' and '_', with a letter or digit first."
+            )
+
+
+@dataclass
+class TrainConfig(RunConfig):
     """One run of ``python -m lightning_snn.train``."""
 
 
 @dataclass
-class SearchConfig(TaskConfig):
+class MeasureConfig(TaskConfig):
+    """One call of ``python -m lightning_snn.measure``. Data and network are by default those of the folder's run."""
+
+    folder: str = "."
+    """A saved network, or the run that made it."""
+    split: str = "test"
+    """``test``, or ``validation``."""
+    json: str | None = None
+    """File for the figures."""
+
+    def __post_init__(self) -> None:
+        """Check names."""
+        super().__post_init__()
+        _one_of("split", self.split, ("validation", "test"))
+
+
+@dataclass
+class SearchConfig(RunConfig):
     """One run of ``python -m search``."""
 
     finetuning: TrainingConfig = field(default_factory=TrainingConfig)
@@ -280,6 +313,16 @@ class SearchConfig(TaskConfig):
     budget: BudgetConfig = field(default_factory=BudgetConfig)
     reward: RewardConfig = field(default_factory=RewardConfig)
     strategy: StrategyConfig = field(default_factory=StrategyConfig)
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        super().__post_init__()
+        if self.trainer.devices > 1 or self.trainer.compile:
+            raise ConfigError(
+                "A search trains many small networks for a short time, in one process and uncompiled: found "
+                f"trainer.devices={self.trainer.devices}, trainer.compile={self.trainer.compile}. Use "
+                "estimator.workers; a dense network of python -m lightning_snn.train can be its baseline.artifact."
+            )
 
 
 def _at_least(key: str, value: int, least: int) -> None:

@@ -78,7 +78,7 @@ def silenced_copy(network: nn.Module, groups: Iterable[tuple[Sequence[ChannelUse
 
 
 def _silence(module: nn.Module, positions: Tensor, shift: float) -> None:
-    assert isinstance(module, nn.Conv2d | nn.Linear | nn.BatchNorm1d | nn.BatchNorm2d)
+    assert isinstance(module, nn.Conv1d | nn.Conv2d | nn.Linear | nn.BatchNorm1d | nn.BatchNorm2d)
     if module.weight is not None:
         module.weight[positions] = 0.0
         if module.bias is not None:

@@ -6,6 +6,7 @@ channel (those around a residual addition, say) produce one group, which is the 
 Axes: C channels of a group, P positions that one channel takes in one port.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,36 +45,75 @@ class ChannelUse:
     """Positions of each channel on that side, ``[width, P]``; P is more than one after a flatten."""
 
 
-def group_channels(trace: Trace) -> dict[ChannelGroup, tuple[ChannelUse, ...]]:
+def group_channels(
+    trace: Trace, *, skip_unsupported: bool = False
+) -> tuple[dict[ChannelGroup, tuple[ChannelUse, ...]], dict[str, str]]:
     """Find the groups, in network order, and where each lies. Outputs of the network are in none.
 
+    Args:
+        trace: What ties the channels.
+        skip_unsupported: Leave out groups that cannot be cut, instead of refusing the network.
+
+    Returns:
+        The groups; and the layers whose channels are in none because they cannot be followed, with the reason.
+
     Raises:
-        SurgeryError: If a layer reads channels that can be followed beside some that cannot, or has only some
-            of the channels of its group.
+        SurgeryError: But for ``skip_unsupported``, if a layer reads channels that can be followed beside some that
+            cannot, or has only some of the channels of its group.
     """
     channels_of = _number_channels(trace)
     outs = {port.layer: channels for port, channels in channels_of.items() if port.side == "out"}
-    produced = np.unique(np.concatenate([*outs.values(), np.empty(0, dtype=np.int64)]))
-    for port, channels in channels_of.items():
-        lost = np.count_nonzero(~np.isin(channels, produced))
-        if 0 < lost < len(channels):
-            raise SurgeryError(
-                f"Layer {port.layer!r} must read the channels of layers, found {lost} of {len(channels)} that "
-                "are not. Do not concatenate with the network's input, and concatenate on the channel axis."
-            )
+    skipped = dict(trace.skipped)
+    for layer, reason in _partly_followed(channels_of, outs):
+        if not skip_unsupported:
+            raise SurgeryError(reason)
+        skipped.setdefault(layer, reason)
     groups = {}
     for layers in _tied_layers(outs):
         if not trace.fixed.isdisjoint(layers):
             continue
-        numbers_C = np.array(list(dict.fromkeys(outs[layers[0]].tolist())))  # in the order of the first layer
-        uses = tuple(
-            ChannelUse(port.layer, port.side, _positions(layers[0], port, channels, numbers_C))
-            for port, channels in channels_of.items()
-            if (port.side == "out" and port.layer in layers) or np.isin(channels, numbers_C).any()
-        )
-        consumers = tuple(use.layer for use in uses if use.side == "in")
-        groups[ChannelGroup(layers[0], len(numbers_C), layers, consumers)] = uses
-    return groups
+        reasons = [skipped[layer] for layer in layers if layer in skipped]
+        if not reasons:
+            try:
+                group, uses = _group(layers, channels_of, outs)
+                groups[group] = uses
+                continue
+            except SurgeryError as error:
+                if not skip_unsupported:
+                    raise
+                reasons = [str(error)]
+        for layer in layers:
+            skipped.setdefault(layer, reasons[0])
+    return groups, {layer: skipped[layer] for layer in trace.roots if layer in skipped}
+
+
+def _partly_followed(
+    channels_of: dict[Port, NDArray[np.int64]], outs: dict[str, NDArray[np.int64]]
+) -> Iterator[tuple[str, str]]:
+    """Yield the producers of channels that a layer reads beside some that cannot be followed, with that reason."""
+    produced = np.unique(np.concatenate([*outs.values(), np.empty(0, dtype=np.int64)]))
+    for port, channels in channels_of.items():
+        lost = np.count_nonzero(~np.isin(channels, produced))
+        if 0 < lost < len(channels):
+            reason = (
+                f"Layer {port.layer!r} must read the channels of layers, found {lost} of {len(channels)} that "
+                "are not. Do not concatenate with the network's input, and concatenate on the channel axis."
+            )
+            yield from ((layer, reason) for layer, numbers in outs.items() if np.isin(numbers, channels).any())
+
+
+def _group(
+    layers: tuple[str, ...], channels_of: dict[Port, NDArray[np.int64]], outs: dict[str, NDArray[np.int64]]
+) -> tuple[ChannelGroup, tuple[ChannelUse, ...]]:
+    """Describe the channels of layers that are tied."""
+    numbers_C = np.array(list(dict.fromkeys(outs[layers[0]].tolist())))  # in the order of the first layer
+    uses = tuple(
+        ChannelUse(port.layer, port.side, _positions(layers[0], port, channels, numbers_C))
+        for port, channels in channels_of.items()
+        if (port.side == "out" and port.layer in layers) or np.isin(channels, numbers_C).any()
+    )
+    consumers = tuple(use.layer for use in uses if use.side == "in")
+    return ChannelGroup(layers[0], len(numbers_C), layers, consumers), uses
 
 
 def _number_channels(trace: Trace) -> dict[Port, NDArray[np.int64]]:

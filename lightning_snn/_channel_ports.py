@@ -16,10 +16,12 @@ from lightning_snn.errors import SurgeryError
 
 SUPPORTED: Final = frozenset(
     {
+        nn.Conv1d,
         nn.Conv2d,
         nn.Linear,
         nn.BatchNorm1d,
         nn.BatchNorm2d,
+        layer.Conv1d,
         layer.Conv2d,
         layer.Linear,
         layer.BatchNorm1d,
@@ -52,29 +54,34 @@ def check_type(name: str, module: nn.Module) -> None:
     if type(module) not in SUPPORTED:
         raise SurgeryError(
             f"Channels cannot be removed through layer {name!r}, found a {type(module).__name__}. "
-            "Use Conv2d, Linear, BatchNorm1d and BatchNorm2d of torch.nn or of spikingjelly's layer module."
+            "Use Conv1d, Conv2d, Linear, BatchNorm1d and BatchNorm2d of torch.nn or of spikingjelly's layer module."
         )
 
 
-def check_tensors(network: nn.Module) -> None:
-    """Refuse layers whose weights are made of other tensors, by torch's pruning or weight norm, say.
+def odd_tensors(network: nn.Module) -> dict[str, str]:
+    """Find layers that keep tensors of their own beside the usual ones, and say so, by name.
 
     Raises:
-        SurgeryError: With the layer's name.
+        SurgeryError: If a weight is made of other tensors, by torch's pruning or weight norm, say: such a network
+            cannot be copied.
     """
     known = {"weight", "bias", "running_mean", "running_var", "num_batches_tracked"}
+    found = {}
     for name, module in network.named_modules():
         own = set(module._parameters) | set(module._buffers)
         if type(module) in SUPPORTED and not {"weight"} <= own <= known:
-            raise SurgeryError(
+            found[name] = (
                 f"Channels of layer {name!r} cannot be removed, found the tensors {sorted(own)} in it. "
                 "Make its weight a plain parameter first (torch.nn.utils.prune.remove, say)."
             )
+            if "weight" not in own:
+                raise SurgeryError(found[name])
+    return found
 
 
 def port_size(module: nn.Module, side: Side) -> int:
     """Return how many positions a port of a layer has (a neuron does not know; the trace does)."""
-    if isinstance(module, nn.Conv2d):
+    if isinstance(module, nn.Conv1d | nn.Conv2d):
         return module.in_channels if side == "in" else module.out_channels
     if isinstance(module, nn.Linear):
         return module.in_features if side == "in" else module.out_features
@@ -102,9 +109,9 @@ def port_tensors(module: nn.Module, side: Side, size: int) -> Iterator[tuple[Ten
 
 def resize(module: nn.Module, side: Side, size: int) -> None:
     """Write the number of positions that are left into the layer's own attributes."""
-    if isinstance(module, nn.Conv2d) and side == "in":
+    if isinstance(module, nn.Conv1d | nn.Conv2d) and side == "in":
         module.in_channels = size
-    elif isinstance(module, nn.Conv2d):
+    elif isinstance(module, nn.Conv1d | nn.Conv2d):
         module.groups = module.groups * size // module.out_channels if module.groups > 1 else 1
         module.out_channels = size
     elif isinstance(module, nn.Linear):

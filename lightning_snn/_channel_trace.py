@@ -4,28 +4,27 @@ Axes: B batch (one image), C channels or features, H rows, W columns; in a group
 and O output channels of a block.
 """
 
+import math
 from dataclasses import dataclass
 from dataclasses import field
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
-import torch_pruning as tp
 from numpy.typing import NDArray
 from torch import Tensor
 from torch import nn
 
 from lightning_snn._channel_functions import check_function
-from lightning_snn._channel_functions import correct_reshapes
 from lightning_snn._channel_ports import Port
-from lightning_snn._channel_ports import check_tensors
 from lightning_snn._channel_ports import check_type
+from lightning_snn._channel_ports import odd_tensors
 from lightning_snn._channel_ports import port_size
 from lightning_snn._channel_ports import port_tensors
+from lightning_snn._channel_run import Run
+from lightning_snn._channel_run import run_copy
 from lightning_snn._single_step_copy import WEIGHTED
 from lightning_snn._single_step_copy import StandIn
-from lightning_snn._single_step_copy import StandInPruner
-from lightning_snn._single_step_copy import single_step_copy
 from lightning_snn.errors import SurgeryError
 
 
@@ -48,123 +47,134 @@ class Trace:
     ties: list[Tie] = field(default_factory=list)
     fixed: set[str] = field(default_factory=set)
     """Layers whose output channels are outputs of the network."""
+    skipped: dict[str, str] = field(default_factory=dict)
+    """Layers whose output channels cannot be followed, and why."""
+    roots: tuple[str, ...] = ()
+    """Convolutions and linear layers, in the order in which they ran."""
 
 
-def trace(network: nn.Module, image_BCHW: Tensor) -> Trace:
-    """Run one image through a single-step copy of the network, and collect what ties its channels.
+def trace(network: nn.Module, image_BCHW: Tensor, *, skip_unsupported: bool = False) -> Trace:
+    """Run one image through a copy of the network at one time step, and collect what ties its channels.
+
+    Args:
+        network: SpikingJelly layers in either step mode. Its neurons are reset, nothing else is changed.
+        image_BCHW: A batch of one.
+        skip_unsupported: Leave channels that cannot be followed out of the ties, instead of refusing the network.
 
     Raises:
-        SurgeryError: If the copy does not run, or channels meet in a way that cannot be followed.
+        SurgeryError: If the copy does not run, or a layer of the network does not take part; and, but for
+            ``skip_unsupported``, if channels meet in a way that cannot be followed.
     """
-    check_tensors(network)
-    input_axes: dict[nn.Module, int] = {}
-    outputs: list[Tensor] = []
-
-    def record(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        input_axes[module] = inputs[0].ndim
-
-    def forward(module: nn.Module, inputs: tuple[Tensor]) -> Any:
-        output = module(*inputs)
-        outputs.extend(tp.utils.flatten_as_list(output))
-        return output
-
-    graph = tp.DependencyGraph()
-    try:
-        with torch.inference_mode(False), torch.enable_grad():  # dependencies are read from autograd's graph
-            copied = single_step_copy(network)
-            for module in copied.modules():
-                if isinstance(module, (*WEIGHTED, tp.ops.TORCH_BATCHNORM, StandIn)):
-                    module.register_forward_pre_hook(record)
-            graph.build_dependency(
-                copied,
-                (image_BCHW,),
-                forward_fn=forward,
-                customized_pruners={StandIn: StandInPruner()},
-                verbose=False,
-            )
-    except Exception as error:  # a user's forward can raise anything
-        reason = str(error).partition("\n")[0]
-        raise SurgeryError(
-            f"{type(network).__name__} must run one image in single-step mode to be traced, found "
-            f"{type(error).__name__}: {reason}. Use layers with both step modes, and an example that fits."
-        ) from error
-    correct_reshapes(graph)
-    _check_layers(network, {graph._module2name[module]: axes for module, axes in input_axes.items()})
-    return _Reader(graph, network, list(input_axes), {output.grad_fn for output in outputs}).read()
+    odd = odd_tensors(network)
+    _refuse(odd, skip_unsupported)
+    run = run_copy(network, image_BCHW)
+    odd |= _odd_layers(network, {run.graph._module2name[module]: shape for module, shape in run.input_shapes.items()})
+    _refuse(odd, skip_unsupported)
+    return _Reader(run, network, odd, skip_unsupported).read()
 
 
-def _check_layers(network: nn.Module, input_axes: dict[str, int]) -> None:
-    """Refuse what the graph hides: layers that did not run, linear layers over tokens, shared weights."""
+def _refuse(odd: dict[str, str], skip_unsupported: bool) -> None:
+    if odd and not skip_unsupported:
+        raise SurgeryError(next(iter(odd.values())))
+
+
+def _odd_layers(network: nn.Module, input_shapes: dict[str, tuple[int, ...]]) -> dict[str, str]:
+    """Find what the graph hides: linear layers over tokens, shared weights; and say so, by layer.
+
+    Raises:
+        SurgeryError: If a layer did not run: nobody knows whose channels it reads.
+    """
+    found: dict[str, str] = {}
     owner_of: dict[int, str] = {}
     for name, module in network.named_modules():
         if not isinstance(module, WEIGHTED):
             continue
-        if name not in input_axes:
+        if name not in input_shapes:
             raise SurgeryError(
                 f"Layer {name!r} must run in evaluation mode to be traced, found that it did not. "
                 "Remove layers that are not used, or only used in training."
             )
-        if isinstance(module, nn.Linear) and input_axes[name] != 2:
-            raise SurgeryError(
-                f"Linear layer {name!r} must see features [B, C] in a step, found {input_axes[name]} axes. "
+        if isinstance(module, nn.Linear) and math.prod(input_shapes[name][:-1]) > 1:
+            found[name] = (
+                f"Linear layer {name!r} must see features [B, C] in a step, found {len(input_shapes[name])} axes. "
                 "Flatten before it, and keep attention over tokens out of the network."
             )
         for parameter in module.parameters(recurse=False):
-            if owner_of.setdefault(id(parameter), name) != name:
-                raise SurgeryError(
-                    f"Layers {owner_of[id(parameter)]!r} and {name!r} cannot be cut apart, found a parameter "
-                    "that both have. Give each layer its own."
+            owner = owner_of.setdefault(id(parameter), name)
+            if owner != name:
+                found[owner] = found[name] = (
+                    f"Layers {owner!r} and {name!r} cannot be cut apart, found a parameter that both have. "
+                    "Give each layer its own."
                 )
+    return found
 
 
 class _Reader:
     """Reads ties out of Torch-Pruning's graph."""
 
-    def __init__(
-        self, graph: tp.DependencyGraph, network: nn.Module, visited: list[nn.Module], outputs: set[Any]
-    ) -> None:
-        self.graph = graph
+    def __init__(self, run: Run, network: nn.Module, odd: dict[str, str], skip_unsupported: bool) -> None:
+        self.graph = run.graph
+        self.folded = run.folded
         self.originals = dict(network.named_modules())
-        self.names: dict[nn.Module, str] = {module: name for name, module in graph.model.named_modules()}
-        self.visited = visited
-        self.outputs = outputs
+        self.names: dict[nn.Module, str] = {module: name for name, module in run.graph.model.named_modules()}
+        self.visited = list(run.input_shapes)
+        self.outputs = {output.grad_fn for output in run.outputs}
+        self.odd = odd
+        self.skip_unsupported = skip_unsupported
         self.found = Trace()
 
     def read(self) -> Trace:
-        for module in self.visited:
-            if isinstance(module, WEIGHTED):
-                self._read_root(module)
+        roots = {self.names[module]: module for module in self.visited if isinstance(module, WEIGHTED)}
+        for name, root in roots.items():
+            try:
+                self._read_root(name, root)
+            except SurgeryError as error:
+                if not self.skip_unsupported:
+                    raise
+                self.found.skipped[name] = str(error)
         fed = {tie.port_b for tie in self.found.ties if tie.port_a.layer != tie.port_b.layer}
         self.found.fixed.update(
             port.layer for port in self.found.sizes if port.side == "in" and port not in fed
         )  # a grouped convolution of the network's input: its blocks cannot go
         order = {self.names[module]: place for place, module in enumerate(self.visited)}
         sizes = sorted(self.found.sizes.items(), key=lambda item: (order[item[0].layer], item[0].side))
-        return Trace(dict(sizes), self.found.ties, self.found.fixed)
+        return replace(self.found, sizes=dict(sizes), roots=tuple(roots))
 
-    def _read_root(self, root: nn.Module) -> None:
+    def _read_root(self, name: str, root: nn.Module) -> None:
         """Follow the output channels of one layer to every place where they, or their partners, are found."""
-        name = self.names[root]
-        pruner = self.graph.get_pruner_of_module(root)
-        channels = list(range(pruner.get_out_channels(root)))
-        group = self.graph.get_pruning_group(root, pruner.prune_out_channels, channels)
+        group = self._group_of(name, root)
         if any(self._is_output(item.dep) for item in group):
             self.found.fixed.add(name)
             return
+        sizes: dict[Port, int] = {}
+        ties: list[Tie] = []
         for item in group:
             node = item.dep.target
             roots_C, positions_C = np.asarray(item.root_idxs), np.asarray(item.idxs)
             for port, size in self._ports(name, node, item.dep.handler):
                 if positions_C.max() >= size:
                     raise SurgeryError(
-                        f"Layer {port.layer!r} cannot follow the {len(channels)} channels of layer {name!r}, "
+                        f"Layer {port.layer!r} cannot follow the {len(group[0].idxs)} channels of layer {name!r}, "
                         f"found only {size} positions in it. Give both as many, and do not add to concatenations."
                     )
-                self.found.sizes[port] = size
-                self.found.ties.append(Tie(Port(name, "out"), roots_C, port, positions_C))
+                sizes[port] = size
+                ties.append(Tie(Port(name, "out"), roots_C, port, positions_C))
                 if port.side == "out" and getattr(node.module, "groups", 1) > 1:
-                    self.found.sizes[Port(port.layer, "in")] = port_size(node.module, "in")
-                    self.found.ties.append(_block_tie(port.layer, node.module))
+                    sizes[Port(port.layer, "in")] = port_size(node.module, "in")
+                    ties.append(_block_tie(port.layer, node.module))
+        self.found.sizes.update(sizes)
+        self.found.ties.extend(ties)
+
+    def _group_of(self, name: str, root: nn.Module) -> Any:
+        pruner = self.graph.get_pruner_of_module(root)
+        try:
+            channels = list(range(pruner.get_out_channels(root)))
+            return self.graph.get_pruning_group(root, pruner.prune_out_channels, channels)
+        except Exception as error:  # Torch-Pruning met something that it does not know
+            raise SurgeryError(
+                f"The channels of layer {name!r} cannot be followed, found {type(error).__name__} in Torch-Pruning: "
+                f"{error}. Use functions that keep channels apart and in order."
+            ) from error
 
     def _is_output(self, dep: Any) -> bool:
         """Tell whether a channel that reaches this node is an output of the network."""
@@ -182,13 +192,15 @@ class _Reader:
             )
         if module not in self.names:
             if node.inputs:  # else a function of parameters alone: how a linear layer transposes its weight
-                check_function(root, node.grad_fn)
+                check_function(root, node.grad_fn, folded=self.folded)
             return []
         name = self.names[module]
+        if name in self.odd:
+            raise SurgeryError(self.odd[name])
         if isinstance(module, StandIn):
             owns_tensors = any(port_tensors(self.originals[name], "neuron", module.size))
             return [(Port(name, "neuron"), module.size)] if owns_tensors else []
-        check_type(name, module)
+        check_type(name, self.originals[name])
         if not isinstance(module, WEIGHTED):
             return [(Port(name, "norm"), port_size(module, "norm"))]
         pruner = self.graph.get_pruner_of_module(module)
@@ -205,7 +217,7 @@ def _block_tie(name: str, module: nn.Module) -> Tie:
 
     So blocks go as a whole, and what is left is a convolution of fewer blocks. Depthwise: one channel a block.
     """
-    assert isinstance(module, nn.Conv2d)
+    assert isinstance(module, nn.Conv1d | nn.Conv2d)
     inputs_GI = np.arange(module.in_channels).reshape(module.groups, -1)
     outputs_GO = np.arange(module.out_channels).reshape(module.groups, -1)
     first_input_GO = np.broadcast_to(inputs_GI[:, :1], outputs_GO.shape)

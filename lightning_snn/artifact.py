@@ -23,8 +23,8 @@ from torch import nn
 from lightning_snn.errors import ArtifactError
 from lightning_snn.networks import NETWORKS
 from lightning_snn.networks import build_network
+from lightning_snn.surgery import ChannelPlan
 from lightning_snn.surgery import channel_groups
-from lightning_snn.surgery import shrink
 
 FORMAT: Final = 1
 ARCHITECTURE: Final = "architecture.json"
@@ -58,7 +58,7 @@ def save_artifact(
     architecture = {
         "format": FORMAT,
         **(built if isinstance(built, dict) and built.get("family") in NETWORKS else NOT_REGISTERED),
-        "widths": {group.name: group.width for group in channel_groups(network, example)},
+        "widths": {group.name: group.width for group in channel_groups(network, example, skip_unsupported=True)},
         "example_shape": list(example.shape),
     }
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -110,11 +110,12 @@ def load_artifact(folder: Path | str, network: nn.Module | None = None) -> nn.Mo
 
 def _cut_to(network: nn.Module, widths: Mapping[str, int], example: Tensor) -> nn.Module:
     """Copy a network with the first channels of each group; the weights of those that were kept come later."""
-    full = {group.name: group.width for group in channel_groups(network, example)}
-    if set(full) != set(widths):
-        odd = sorted(set(full) ^ set(widths))[0]
-        raise ArtifactError(f"channel group {odd!r} is only in one of {ARCHITECTURE} and {type(network).__name__}")
-    return shrink(network, {name: range(width) for name, width in widths.items() if width != full[name]}, example)
+    plan = ChannelPlan.trace(network, example, skip_unsupported=True)
+    full = {group.name: group.width for group in plan.groups}
+    odd = sorted(set(widths) - set(full))
+    if odd:
+        raise ArtifactError(f"channel group {odd[0]!r} is only in {ARCHITECTURE}, not in {type(network).__name__}")
+    return plan.shrink(network, {name: range(width) for name, width in widths.items() if width != full[name]})
 
 
 def read_architecture(folder: Path) -> dict[str, Any]:

@@ -30,6 +30,10 @@ class SpikingClassifier(pl.LightningModule):
 
     Every step of every stage starts from reset neurons (see ``run_network``). Logged: ``train_loss``,
     ``train_accuracy``, ``val_loss``, ``val_accuracy``, ``test_loss``, ``test_accuracy``, accuracies in [0, 1].
+
+    Of several processes (DDP), each runs its share of every epoch with batches of its own: gradients and logged
+    figures are averaged over them, membrane potentials are not shared, and batch norms are not synchronised. Each
+    normalises by its own batch, and the running statistics that are kept are those of the first process.
     """
 
     def __init__(
@@ -48,6 +52,7 @@ class SpikingClassifier(pl.LightningModule):
         loss: str = "mean",
         tet_lambda: float = 0.05,
         tet_phi: float = 1.0,
+        single_step_epochs: int = 0,
     ) -> None:
         """Hold the network and the recipe.
 
@@ -65,6 +70,8 @@ class SpikingClassifier(pl.LightningModule):
             loss: ``mean`` or ``tet``.
             tet_lambda: Weight of the second term of TET.
             tet_phi: Value that this term pulls the logits to (the threshold, as in TET's CIFAR setting).
+            single_step_epochs: Epochs at the start that show an image once, which costs a T-th of a step. Only for
+                images. Ours.
 
         Raises:
             NetworkError: If the optimizer or the loss has another name.
@@ -82,7 +89,12 @@ class SpikingClassifier(pl.LightningModule):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits of every step, ``[T, B, K]``, for images ``[B, C, H, W]`` or frames ``[B, T, C, H, W]``."""
-        return run_network(self.network, to_time_first(x, int(self.hparams["time_steps"])))
+        return run_network(self.network, to_time_first(x, self._time_steps()))
+
+    def _time_steps(self) -> int:
+        """Return T, or 1 in the first epochs of a training that asks for it."""
+        early = self.training and self.current_epoch < self.hparams["single_step_epochs"]
+        return 1 if early else int(self.hparams["time_steps"])
 
     def loss(self, logits_TBK: Tensor, y_B: Tensor) -> Tensor:
         """Return the scalar training loss of the recipe."""
@@ -123,7 +135,7 @@ class SpikingClassifier(pl.LightningModule):
         accuracy = self.accuracies[f"{stage}_"]
         assert isinstance(accuracy, MulticlassAccuracy)
         accuracy(logits_TBK.mean(dim=0), y_B)
-        self.log(f"{stage}_loss", loss, batch_size=len(y_B), on_step=False, on_epoch=True)
+        self.log(f"{stage}_loss", loss, batch_size=len(y_B), on_step=False, on_epoch=True, sync_dist=True)
         self.log(f"{stage}_accuracy", accuracy, batch_size=len(y_B), on_step=False, on_epoch=True, prog_bar=True)
         return loss
 

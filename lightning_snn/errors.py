@@ -16,6 +16,10 @@ class ArtifactError(ValueError):
     """A saved network is missing, incomplete, or not ours."""
 
 
+class RunError(ValueError):
+    """A run of a command cannot start or go on."""
+
+
 def nearest(name: str, known: Iterable[str], what: str = "names") -> str:
     """Return the sentence that ends a message about an unknown name: the nearest known one, or all of them."""
     known = sorted(known)

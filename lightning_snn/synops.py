@@ -10,8 +10,10 @@ Source: ours. On binary networks it equals NeuroBench's ``SynapticOperations`` (
 
 import warnings
 from collections.abc import Iterable
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Any
+from typing import ClassVar
 from typing import Self
 from typing import get_args
 
@@ -24,15 +26,16 @@ from torch import nn
 from torch.nn.modules.conv import _ConvTransposeNd
 from torch.utils.hooks import RemovableHandle
 
+from lightning_snn._any_output import run_any_output
 from lightning_snn._fan_out import WeightedLayer
 from lightning_snn._layer_counter import LayerCounter
+from lightning_snn._matrix_products import MatrixProductWatch
 from lightning_snn._synops_report import AnalogHidden
 from lightning_snn._synops_report import FirstLayer
 from lightning_snn._synops_report import LayerSynOps
 from lightning_snn._synops_report import SynOpsReport
 from lightning_snn._synops_report import summarise
 from lightning_snn.errors import NetworkError
-from lightning_snn.forward import run_network
 
 __all__ = ["LayerSynOps", "SynOpsMeter", "SynOpsReport", "measure_synops"]
 
@@ -57,6 +60,8 @@ class SynOpsMeter:
     Counts add up over several ``with`` blocks. Inside one block weights must not change, because fan-outs are
     looked up once. Nested blocks of one meter count once.
     """
+
+    _warned_of_products: ClassVar[bool] = False
 
     def __init__(
         self, network: nn.Module, *, first_layer: FirstLayer = "apart", analog_hidden: AnalogHidden = "add"
@@ -88,13 +93,16 @@ class SynOpsMeter:
         self._counters: dict[str, LayerCounter] = {}  # in order of execution
         self._batches: list[tuple[int, int]] = []  # time steps and batch size of each
         self._handles: list[RemovableHandle] = []
+        self._products = MatrixProductWatch()
+        self._watching = ExitStack()
         self._depth = 0
-        self._warned = False
+        self._warned_of_analog = False
 
     def __enter__(self) -> Self:
         """Start to watch the layers."""
         self._depth += 1
         if self._depth == 1:
+            self._watching.enter_context(self._products)
             for counter in self._counters.values():
                 counter.forget_fan_out()
             for name, module in self._network.named_modules():
@@ -108,6 +116,7 @@ class SynOpsMeter:
         """Stop watching; the counts stay."""
         self._depth -= 1
         if self._depth == 0:
+            self._watching.close()
             while self._handles:
                 self._handles.pop().remove()
 
@@ -146,6 +155,7 @@ class SynOpsMeter:
             layers[name] = _describe(counter, operations_N[name], is_first=position == 0)
         report = summarise(layers, operations_N, self._first_layer, self._analog_hidden)
         self._warn_of_hidden_analog(report)
+        self._warn_of_products()
         return report
 
     def _watch(self, name: str, layer: WeightedLayer) -> RemovableHandle:
@@ -172,15 +182,24 @@ class SynOpsMeter:
         )
 
     def _warn_of_hidden_analog(self, report: SynOpsReport) -> None:
-        if self._analog_hidden == "add" or self._warned:
+        if self._analog_hidden == "add" or self._warned_of_analog:
             return
         hidden = sum(layer.macs for layer in report.layers.values() if not layer.is_first)
         everything = report.accumulates + report.macs
         if hidden > ANALOG_SHARE * everything:
-            self._warned = True
+            self._warned_of_analog = True
             warnings.warn(
                 f"Hidden layers with analog input do {hidden / everything:.0%} of all operations, and the "
                 "total lacks them. Measure with analog_hidden='add' to have them in the budget.",
+                stacklevel=3,
+            )
+
+    def _warn_of_products(self) -> None:
+        if self._products.seen and not self._warned_of_products:
+            SynOpsMeter._warned_of_products = True  # once a process: a search measures hundreds of networks
+            warnings.warn(
+                "Products of two activations (attention) are not counted, and this network has some. "
+                "Compare its SynOps with those of networks that have the same products.",
                 stacklevel=3,
             )
 
@@ -221,7 +240,7 @@ def measure_synops(
                         "Leave the labels out, and put time first with forward.to_time_first."
                     )
                 meter.start_batch(*x_TBCHW.shape[:2])
-                run_network(network, x_TBCHW)
+                run_any_output(network, x_TBCHW)
     finally:
         functional.reset_net(network)
         for module, training in was_training.items():

@@ -2,6 +2,8 @@
 
 import dataclasses
 import inspect
+from collections.abc import Callable
+from collections.abc import Iterable
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +13,7 @@ import torch
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 from torch import nn
+from torch.utils.data import DataLoader
 
 from conf.schema import ConfigError
 from conf.schema import DataConfig
@@ -32,6 +35,9 @@ from lightning_snn.networks import build_network
 from lightning_snn.networks import build_own_network
 from lightning_snn.seeds import seed_for
 
+Batch = tuple[Tensor, Tensor]
+Watch = Callable[[DataLoader[Batch]], Iterable[Batch]]
+
 
 class Task:
     """Build networks, train them and measure them as one configuration says.
@@ -44,6 +50,7 @@ class Task:
         """Open the data and check that the network takes it.
 
         Raises:
+            ConfigError: If a setting does not fit the data.
             DataError: If the data cannot be read.
             NetworkError: If the network cannot be built or does not fit the data.
         """
@@ -51,14 +58,24 @@ class Task:
         self.data = open_data(config.data, seed=config.seed, time_steps=config.network.time_steps)
         self.data.prepare_data()
         self.data.setup("fit")
+        recipes = [value for value in vars(config).values() if isinstance(value, TrainingConfig)]
+        if len(self.data.sample_shape) == 4 and any(recipe.single_step_epochs for recipe in recipes):
+            raise ConfigError(
+                "single_step_epochs is for images, which are shown T times or once: found it above 0 for "
+                f"{config.data.name!r}, whose samples have T frames. Set it to 0."
+            )
         self.device = device_for(config.trainer.accelerator)
-        self._try_network()
+        self.check(self.new_network())
 
-    def _try_network(self) -> None:
-        """Run the fresh network once on the example."""
+    def check(self, network: nn.Module) -> None:
+        """Run a network on the CPU once, in evaluation mode, on the example.
+
+        Raises:
+            NetworkError: If it does not take the data, or has not one logit a class.
+        """
         try:
             with torch.no_grad():
-                logits_TBK = run_network(self.new_network().eval(), self.example)
+                logits_TBK = run_network(network.eval(), self.example)
         except (RuntimeError, TypeError, IndexError) as error:
             reason = " ".join(str(error).split())[:200]
             raise NetworkError(
@@ -113,9 +130,10 @@ class Task:
         seed: int,
         checkpoints: Path | None = None,
         callbacks: Sequence[Callback] = (),
+        validate: bool = False,
     ) -> None:
         """Train ``network`` in place by a recipe; go on from ``checkpoints`` where a training was interrupted."""
-        recipe = dataclasses.asdict(training)
+        recipe, trainer = dataclasses.asdict(training), dataclasses.asdict(self.config.trainer)
         fit(
             network,
             self.data,
@@ -124,23 +142,25 @@ class Task:
             num_classes=self.data.num_classes,
             time_steps=self.time_steps,
             recipe=recipe,
-            trainer=dataclasses.asdict(self.config.trainer),
+            compile=trainer.pop("compile"),
+            trainer=trainer,
             checkpoints=checkpoints,
             callbacks=callbacks,
+            validate=validate,
         )
 
-    def measure_validation(self, network: nn.Module) -> Evaluation:
-        """Return accuracy and SynOps on the validation data."""
-        return self._measure(network, self.data.val_dataloader())
+    def measure_validation(self, network: nn.Module, watch: Watch = iter) -> Evaluation:
+        """Return accuracy and SynOps on the validation data; ``watch`` sees each batch go by."""
+        return self._measure(network, watch(self.data.val_dataloader()))
 
-    def measure_test(self, network: nn.Module) -> Evaluation:
+    def measure_test(self, network: nn.Module, watch: Watch = iter) -> Evaluation:
         """Return accuracy and SynOps on the test data: once, for the network that is reported."""
-        return self._measure(network, self.data.test_dataloader())
+        return self._measure(network, watch(self.data.test_dataloader()))
 
-    def _measure(self, network: nn.Module, batches: object) -> Evaluation:
+    def _measure(self, network: nn.Module, batches: Iterable[Batch]) -> Evaluation:
         return evaluate(
             network.to(self.device),
-            batches,  # type: ignore[arg-type]  # a DataLoader's items are typed Any
+            batches,
             time_steps=self.time_steps,
             first_layer=cast(FirstLayer, self.config.synops.first_layer),
             analog_hidden=cast(AnalogHidden, self.config.synops.analog_hidden),

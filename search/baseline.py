@@ -11,16 +11,17 @@ from numpy.typing import NDArray
 from pytorch_lightning.callbacks import Callback
 from torch import nn
 
+from conf.identity import digest
 from lightning_snn.artifact import save_artifact
 from lightning_snn.criteria import channel_scores
+from lightning_snn.files import read_json
+from lightning_snn.files import write_json
 from lightning_snn.inference import Evaluation
 from lightning_snn.seeds import seed_for
 from lightning_snn.surgery import ChannelPlan
 from search.errors import SearchError
 from search.evaluator import Evaluator
 from search.evaluator import keep_order
-from search.files import read_json
-from search.files import write_json
 from search.task import SearchTask
 
 
@@ -72,13 +73,14 @@ def open_baseline(task: SearchTask, folder: Path) -> Baseline:
         SearchError: If its groups are not those it was saved with.
     """
     network = task.load(folder / "network")
-    plan = ChannelPlan.trace(network, task.example)
+    plan = task.channel_plan(network)
     if not plan.groups:
         raise SearchError(
             f"{type(network).__name__} has no channels to prune besides its classifier's outputs. "
             "Give a network with two or more weighted layers."
         )
-    _same_groups(folder / "groups.json", {group.name: group.width for group in plan.groups})
+    policy = digest([task.config.space.prune_first, task.config.space.skip_unsupported])
+    _same_groups(folder / f"groups-{policy}.json", {group.name: group.width for group in plan.groups})
     scores = channel_scores(task.config.space.criterion, network, plan, task.config.seed)
     seconds = float(read_json(folder / "network" / "metrics.json")["seconds"])
     return Baseline(network, task.measure_validation(network), plan, scores, seconds)

@@ -5,8 +5,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from conf.identity import digest
-from conf.identity import identity
+from conf import identity
 from conf.loading import load
 from conf.loading import say
 from conf.schema import ConfigError
@@ -46,12 +45,8 @@ def restore_config(run: Path) -> SearchConfig:
 
 def run_name(config: SearchConfig) -> str:
     """Return the folder name of a run: the same configuration finds its run again."""
-    if config.name is not None:
-        return config.name
-    network = config.network._target_ or config.network.name
     target = f"{config.budget.target:g}" if config.budget.synops is None else f"{config.budget.synops:g}synops"
-    parts = (config.data.name, network.rsplit(".", 1)[-1], config.strategy.name, target, f"s{config.seed}")
-    return "-".join((*parts, digest(identity(config))))
+    return identity.run_name(config, config.strategy.name, target)
 
 
 def shared_folders(config: SearchConfig) -> tuple[Path, Path]:
@@ -59,9 +54,9 @@ def shared_folders(config: SearchConfig) -> tuple[Path, Path]:
 
     The strategy does not, so that runs with ten strategies share them.
     """
-    settings = identity(config)
+    settings = identity.identity(config)
     dense = {key: settings[key] for key in ("seed", "data", "network", "training", "baseline", "trainer")}
     drawn = {key: settings[key] for key in ("finetuning", "synops", "space")}
     drawn["target"] = (config.budget.target, config.budget.synops)
-    folder = Path(config.runs) / "_shared" / digest(dense)
-    return folder, folder / f"samples-{digest(drawn)}"
+    folder = Path(config.runs) / "_shared" / identity.digest(dense)
+    return folder, folder / f"samples-{identity.digest(drawn)}"

@@ -18,7 +18,12 @@ from torch import nn
 from conf.identity import identity
 from conf.schema import SearchConfig
 from lightning_snn.artifact import save_artifact
+from lightning_snn.files import locked
+from lightning_snn.files import write_json
 from lightning_snn.inference import Evaluation
+from lightning_snn.progress import EpochProgress
+from lightning_snn.progress import Reporter
+from lightning_snn.run_folder import RunFolder
 from search.baseline import Baseline
 from search.baseline import obtain_baseline
 from search.budget import Budget
@@ -27,21 +32,16 @@ from search.configuration import shared_folders
 from search.errors import SearchError
 from search.estimator import Estimator
 from search.evaluator import Evaluator
-from search.files import locked
-from search.files import write_json
 from search.finetune import Finetuned
 from search.finetune import finetune_within_budget
 from search.objective import Objective
 from search.objective import best_trial
 from search.objective import candidate_of
-from search.progress import EpochProgress
-from search.progress import Reporter
 from search.progress import trial_news
 from search.report import RunRecord
 from search.report import write_report
 from search.result import describe_run
 from search.result import result_table
-from search.run_folder import RunFolder
 from search.sampling import Sample
 from search.sampling import Sampling
 from search.space import SearchContext
@@ -199,6 +199,6 @@ def verify(task: SearchTask, networks: Sequence[nn.Module], reporter: Reporter) 
     with reporter.phase("verification", len(networks)) as phase:
         measured = []
         for network in networks:
-            measured.append(task.measure_test(network))
+            measured.append(task.measure_test(network, phase.track))
             phase.advance(f"test accuracy {measured[-1].accuracy:.2%}, {measured[-1].synops.total:,.0f} SynOps")
     return measured

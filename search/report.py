@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial
 from conf.identity import leaves
 from conf.loading import choices
 from conf.schema import SearchConfig
+from lightning_snn.files import write_text
 from search._report_page import page
 from search._report_page import picture
 from search._report_page import table
@@ -26,7 +27,7 @@ from search.figures import estimator_figure
 from search.figures import figure_svg
 from search.figures import progress_figure
 from search.figures import trade_off_figure
-from search.files import write_text
+from search.result import notes
 from search.sampling import Sample
 
 CAPTIONS: Final = {
@@ -130,7 +131,8 @@ def _heading(result: Mapping[str, Any]) -> str:
         f"{result['evaluations']} evaluations in {result['trials']} trials."
     )
     return (
-        f"<h1>{html.escape(result['network'])} on {html.escape(result['data'])}</h1>\n<p>{html.escape(facts)}</p>\n"
+        f"<h1>{html.escape(result['network'])} on {html.escape(result['data'])}</h1>\n"
+        f"<p>{html.escape(f'{facts} {notes(result)}')}</p>\n"
         f'<p class="verdict {"met" if budget["met"] else "infeasible"}">{_verdict(result)}</p>'
     )
 

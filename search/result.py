@@ -1,20 +1,17 @@
 """``result.json``, and the table that a person sees at the end."""
 
-import dataclasses
-import statistics
-import time
 from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
-from importlib import metadata
 from typing import Any
 
 import numpy as np
-import torch
 from rich.table import Table
-from torch import nn
 
-from lightning_snn.forward import run_network
+from lightning_snn.describe import data_notes
+from lightning_snn.describe import describe_network
+from lightning_snn.describe import describe_settings
+from lightning_snn.describe import versions
 from lightning_snn.inference import Evaluation
 from search.baseline import Baseline
 from search.budget import Budget
@@ -25,7 +22,6 @@ from search.sampling import Sample
 from search.study import RecordedStudy
 from search.task import SearchTask
 
-PACKAGES = ("lightning-snn", "torch", "pytorch-lightning", "spikingjelly", "optuna", "torch-pruning", "numpy")
 NEAR = 0.2
 """Samples count for the reported error when their SynOps lie within this share of the budget."""
 
@@ -68,12 +64,10 @@ def describe_run(
     return {
         "schema": 1,
         "strategy": config.strategy.name,
-        "seed": config.seed,
-        "data": config.data.name,
-        "network": config.network._target_ or config.network.name,
-        "time_steps": config.network.time_steps,
+        **describe_settings(task),
         "trials": len(study.trials),
         "evaluations": study.evaluations,
+        "kept_whole": dict(baseline.plan.skipped),
         "baseline": describe_network(task, baseline.network, baseline.validation, dense),
         "result": describe_network(task, tuned.network, tuned.validation, small)
         | {"widths": dict(zip((group.name for group in baseline.plan.groups), tuned.widths, strict=True))},
@@ -92,38 +86,9 @@ def describe_run(
             "lower": chosen["lower"],
             "upper": chosen["upper"],
         },
-        "synops_switches": dataclasses.asdict(config.synops),
-        "versions": {name: metadata.version(name) for name in PACKAGES},
+        "versions": versions("optuna", "torch-pruning"),
         "seconds": spent | {"total": sum(spent.values())},
     }
-
-
-def describe_network(task: SearchTask, network: nn.Module, validation: Evaluation, test: Evaluation) -> dict[str, Any]:
-    """Return what is reported of one network: test figures, and what it weighs and takes."""
-    tensors = [*network.parameters(), *network.buffers()]
-    return {
-        "validation_accuracy": validation.accuracy,
-        "test_accuracy": test.accuracy,
-        "synops": test.synops.total,
-        "parameters": sum(parameter.numel() for parameter in network.parameters()),
-        "macs": test.synops.macs,
-        "dense_macs": test.synops.dense,
-        "size_bytes": sum(tensor.numel() * tensor.element_size() for tensor in tensors),
-        "batch_seconds": batch_seconds(task, network),
-    }
-
-
-@torch.no_grad()
-def batch_seconds(task: SearchTask, network: nn.Module, repeats: int = 7) -> float:
-    """Return the median time of one forward pass over T steps, in seconds, on a batch of 64 times the example."""
-    x_TBCHW = task.example.expand(-1, 64, *task.example.shape[2:]).to(next(network.parameters()).device)
-    network.eval()
-    seconds = []
-    for _ in range(repeats + 2):  # the first two warm up
-        started = time.perf_counter()
-        run_network(network, x_TBCHW).sum().item()
-        seconds.append(time.perf_counter() - started)
-    return statistics.median(seconds[2:])
 
 
 def holdout_error(samples: Sequence[Sample], budget: Budget, estimator: str) -> float | None:
@@ -147,6 +112,7 @@ def result_table(result: dict[str, Any]) -> Table:
         title=f"{result['data']}, {result['network']}, T={result['time_steps']}, {result['strategy']}, "
         f"seed {result['seed']}: budget of {budget['target_fraction']:.1%} SynOps {verdict}"
     )
+    table.caption = notes(result)
     table.add_column("")
     for name in ("baseline", "result", "result / baseline"):
         table.add_column(name, justify="right")
@@ -163,6 +129,12 @@ def result_table(result: dict[str, Any]) -> Table:
     for title, key, show in rows:
         table.add_row(title, show(before[key]), show(after[key]), _compare(key, before[key], after[key]))
     return table
+
+
+def notes(result: Mapping[str, Any]) -> str:
+    """Say what the figures must be read with: the data's split, and what was left out or kept whole."""
+    whole = ", ".join(result["kept_whole"])
+    return data_notes(result) + (f" Kept whole, as their channels cannot be followed: {whole}." if whole else "")
 
 
 def _compare(key: str, before: float, after: float) -> str:

@@ -7,6 +7,7 @@ batches until the upper margin at the target is small enough twice in a row (our
 
 import dataclasses
 import os
+import shutil
 import threading
 import time
 import warnings
@@ -29,6 +30,8 @@ from scipy.stats import qmc
 
 from conf.schema import EstimatorConfig
 from conf.schema import SearchConfig
+from lightning_snn.files import read_json
+from lightning_snn.files import write_json
 from lightning_snn.seeds import seed_for
 from search.budget import Budget
 from search.budget import project
@@ -38,13 +41,12 @@ from search.estimator import Estimator
 from search.estimator import build_estimator
 from search.estimator import pre_for_upper
 from search.evaluator import Evaluator
-from search.files import read_json
-from search.files import write_json
 
 if TYPE_CHECKING:
     from search.space import SearchContext
 
-Job = tuple[Sequence[int], int]
+Job = tuple[Sequence[int], int, Path]
+"""Widths, index, and the folder of its training's checkpoints."""
 LEVELS = (0.8, 1.2)
 HIGHEST_LEVEL = 0.95
 """Of the dense network's SynOps."""
@@ -61,6 +63,7 @@ class Sample:
     accuracy_pre: float
     accuracy_post: float
     seconds: float
+    """What it took in the process that finished it."""
 
 
 def draw_widths(
@@ -89,13 +92,17 @@ def draw_widths(
     return drawn
 
 
-def take_sample(evaluator: Evaluator, widths: Sequence[int], index: int) -> Sample:
-    """Prune, measure, fine-tune with the final run's recipe, and measure again."""
+def take_sample(evaluator: Evaluator, widths: Sequence[int], index: int, checkpoints: Path | None = None) -> Sample:
+    """Prune, measure, fine-tune with the final run's recipe, and measure again.
+
+    An interrupted fine-tuning goes on from its last epoch in ``checkpoints``.
+    """
     started = time.perf_counter()
     task = evaluator.task
     network = evaluator.prune(widths)
     before = task.measure_validation(network)
-    task.train_(network, task.config.finetuning, seed=seed_for(task.config.seed, "sample", index))
+    seed = seed_for(task.config.seed, "sample", index)
+    task.train_(network, task.config.finetuning, seed=seed, checkpoints=checkpoints)
     after = task.measure_validation(network)
     return Sample(
         index,
@@ -131,7 +138,7 @@ class Sampling:
             context: Groups and static cost.
             budget: The target, and the baseline that the margin is a share of.
             dense: Folder of the dense network, which worker processes load.
-            folder: One JSON file a sample.
+            folder: One JSON file a sample, and checkpoints of those that are being fine-tuned.
         """
         self._config = evaluator.task.config.estimator
         self._evaluator, self._budget, self._dense, self._folder = evaluator, budget, dense, folder
@@ -186,12 +193,16 @@ class Sampling:
                 done[index] = _read(file)
                 on_sample(done[index])
             else:
-                missing.append((self._widths[index], index))
+                missing.append((self._widths[index], index, self._checkpoints(index)))
         for sample in self._take_each(missing):
             write_json(self._folder / f"{sample.index:03d}.json", dataclasses.asdict(sample))
+            shutil.rmtree(self._checkpoints(sample.index), ignore_errors=True)
             done[sample.index] = sample
             on_sample(sample)
         return [done[index] for index in indices]
+
+    def _checkpoints(self, index: int) -> Path:
+        return self._folder / f"{index:03d}-training"
 
     def _take_each(self, jobs: Sequence[Job]) -> Iterator[Sample]:
         """Yield the samples of some jobs, each when it is there, from this process or from the workers."""

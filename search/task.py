@@ -7,9 +7,11 @@ from torch import nn
 
 from conf.schema import SearchConfig
 from lightning_snn.criteria import CRITERIA
+from lightning_snn.errors import SurgeryError
 from lightning_snn.errors import nearest
 from lightning_snn.forward import to_time_first
 from lightning_snn.recalibration import recalibrate_batch_norm_
+from lightning_snn.surgery import ChannelPlan
 from lightning_snn.task import Task
 from search.errors import SearchError
 from search.estimator import ESTIMATORS
@@ -21,6 +23,33 @@ class SearchTask(Task):
     """Build networks, train, recalibrate and measure them as one configuration says."""
 
     config: SearchConfig
+
+    def check(self, network: nn.Module) -> None:
+        """Do what the base class does, and find the channels: a network is refused before its training, not after.
+
+        Raises:
+            NetworkError: If the network does not fit the data.
+            SurgeryError: If its channels cannot be removed.
+        """
+        super().check(network)
+        if self.config.baseline.artifact is None:
+            self.channel_plan(network)
+
+    def channel_plan(self, network: nn.Module) -> ChannelPlan:
+        """Return the channels of ``network`` that may be removed, as ``space`` says.
+
+        Raises:
+            SurgeryError: If they cannot be followed.
+        """
+        space = self.config.space
+        try:
+            return ChannelPlan.trace(
+                network, self.example, skip_unsupported=space.skip_unsupported, prune_first=space.prune_first
+            )
+        except SurgeryError as error:
+            if space.skip_unsupported:
+                raise
+            raise SurgeryError(f"{error} Or keep what cannot be followed: --space.skip_unsupported true.") from error
 
     def recalibrate_(self, network: nn.Module) -> None:
         """Measure the batch-norm statistics of ``network`` anew."""

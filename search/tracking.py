@@ -5,28 +5,21 @@ all recorded samples and trials after every start, so that everything is there o
 killed: an online run goes on and what it has is skipped, an offline run, which W&B cannot resume, starts afresh.
 """
 
-import dataclasses
 import io
 import json
-import netrc
-import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
 from typing import Protocol
-from urllib.parse import urlsplit
 
 from optuna.trial import FrozenTrial
 from PIL import Image
 
-from conf.identity import digest
-from conf.identity import identity
 from conf.identity import leaves
 from conf.schema import SearchConfig
+from lightning_snn._wandb import start_wandb
 from search.configuration import run_name
-from search.errors import SearchError
 from search.figures import figure_png
 from search.objective import is_feasible
 from search.report import RunRecord
@@ -90,35 +83,14 @@ class WandbTracker:
     """Tells Weights & Biases: online where there is a key, else offline in ``<folder>/wandb``; never asks for one."""
 
     def __init__(self, config: SearchConfig, folder: Path) -> None:
-        """Start the W&B run that belongs to ``config``; ``WANDB_MODE`` is respected.
+        """Start the W&B run that belongs to ``config``.
 
         Raises:
-            SearchError: If it does not start, or would have to ask for a key.
+            RunError: If it does not start.
         """
-        import wandb
-
-        mode, run_id = _mode(), digest([run_name(config), identity(config)])
-        for left_over in (folder / "wandb").glob(f"offline-run-*-{run_id}"):
-            shutil.rmtree(left_over)
-        try:
-            self._run = wandb.init(
-                project=config.logger.project,
-                entity=config.logger.entity,
-                group=config.logger.group or _group(config),
-                name=run_name(config),
-                tags=[config.strategy.name],
-                config=dataclasses.asdict(config),
-                id=run_id,
-                resume="allow",
-                dir=folder,
-                mode=mode,  # type: ignore[arg-type]  # which names there are, W&B says
-                settings=wandb.Settings(silent=True, console="off", reinit="create_new"),
-            )
-        except (wandb.Error, ValueError, OSError) as error:
-            raise SearchError(
-                f"Weights & Biases did not start ({' '.join(str(error).split())}). "
-                "Set WANDB_MODE=offline to go without the network, or logger to none to go without it."
-            ) from error
+        self._run = start_wandb(
+            config, folder, name=run_name(config), group=_group(config), tags=[config.strategy.name]
+        )
         self._run.define_metric("trial/*", summary="none")  # the last trial is no summary of a run
         self._samples: list[Sample] = []
         self._is_finished = False
@@ -169,7 +141,7 @@ def open_tracker(config: SearchConfig, folder: Path) -> Tracker:
         folder: Of the run; exists.
 
     Raises:
-        SearchError: If W&B does not start.
+        RunError: If W&B does not start.
     """
     return NoTracker() if config.logger.name == "none" else WandbTracker(config, folder)
 
@@ -192,31 +164,3 @@ def _group(config: SearchConfig) -> str:
     budget = config.budget
     target = f"{budget.target:g}" if budget.synops is None else f"{budget.synops:g}synops"
     return f"{config.data.name}-{(config.network._target_ or config.network.name).rsplit('.', 1)[-1]}-{target}"
-
-
-def _mode() -> str:
-    """Return how W&B is to work: as ``WANDB_MODE`` says, else by whether there is a key.
-
-    Raises:
-        SearchError: If W&B would have to ask for a key.
-    """
-    mode, has_key = os.environ.get("WANDB_MODE"), _has_key()
-    if mode is None:
-        return "online" if has_key else "offline"
-    if mode in ("online", "run", "shared") and not has_key:
-        raise SearchError(
-            f"WANDB_MODE is {mode!r}, but there is no key for Weights & Biases. "
-            "Run `wandb login`, set WANDB_API_KEY, or leave WANDB_MODE out to work offline."
-        )
-    return mode
-
-
-def _has_key() -> bool:
-    """Tell whether W&B would find a key by itself: in the environment or in ``~/.netrc``."""
-    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
-        return True
-    host = urlsplit(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname
-    try:
-        return host in netrc.netrc(Path(os.environ.get("NETRC", "~/.netrc")).expanduser()).hosts
-    except (OSError, netrc.NetrcParseError):
-        return False

@@ -53,7 +53,7 @@ def search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: str, network: 
     result = json.loads((run / "result.json").read_text())
     assert result["data"] == data
     assert result["evaluations"] == 2
-    assert result["split"]
+    assert result["split_policy"]
     assert 0 < result["result"]["synops"] < result["baseline"]["synops"]
     assert result["result"]["parameters"] < result["baseline"]["parameters"]
     parameters = sum(parameter.numel() for parameter in load_artifact(run / "best").parameters())

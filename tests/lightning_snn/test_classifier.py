@@ -196,6 +196,25 @@ def test_training_learns_in_every_recipe_and_precision(precision: str, options: 
     assert math.isfinite(float(trainer.callback_metrics["val_loss"]))
 
 
+def test_the_first_epochs_may_show_images_once_while_training() -> None:
+    class Watched(Echo):
+        """Notes T of each pass, and whether it was one of training."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(1))  # something for the optimizer
+            self.seen: list[tuple[bool, int]] = []
+
+        def forward(self, x_TBCHW: Tensor) -> Tensor:
+            self.seen.append((self.training, len(x_TBCHW)))
+            return self.scale * super().forward(x_TBCHW)
+
+    network, data = Watched(), loader(torch.rand(4, 2, 1, 1), torch.tensor([0, 1, 0, 1]), 4)
+    model = classifier(network, num_classes=2, time_steps=3, single_step_epochs=2)
+    quiet_trainer(max_epochs=3).fit(model, data, data)
+    assert network.seen == [(True, 1), (False, 3), (True, 1), (False, 3), (True, 3), (False, 3)]
+
+
 def test_every_epoch_and_every_seed_has_a_random_stream_of_its_own() -> None:
     class Draws(pl.Callback):
         def __init__(self) -> None:

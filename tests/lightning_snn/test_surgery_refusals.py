@@ -3,6 +3,7 @@
 Axes: T time steps, B batch, C channels, H rows, W columns.
 """
 
+import re
 from collections.abc import Callable
 from typing import Any
 from typing import cast
@@ -51,6 +52,15 @@ class Inhibition(base.MemoryModule):  # type: ignore[misc]  # spikingjelly is un
 
     def single_step_forward(self, x: Tensor) -> Tensor:
         return (x > x.mean(-3, keepdim=True)).to(x) * x
+
+    multi_step_forward = single_step_forward
+
+
+class Competition(base.MemoryModule):  # type: ignore[misc]  # spikingjelly is untyped
+    """Each channel sees what it has above the others."""
+
+    def single_step_forward(self, x: Tensor) -> Tensor:
+        return x - x.mean(-3, keepdim=True)
 
     multi_step_forward = single_step_forward
 
@@ -132,6 +142,7 @@ REFUSED: dict[str, tuple[Callable[[], Wired], str]] = {
         "'conv' .* found (View|Transpose)",
     ),
     "rows of two channels": (around_the_head(lambda x: x.reshape(*x.shape[:-3], 3, 16, 8), 3), "found View"),
+    "rows of all channels": (around_the_head(lambda x: x.reshape(-1, 64).view(x.shape)), "'conv' .* found View"),
     "channels last": (around_the_head(lambda x: x.movedim(-3, -1).movedim(-1, -3)), "'conv' .* found Permute"),
     "slice": (around_the_head(lambda x: x[..., :3, :, :], 3), "'conv' .* found Slice"),
     "stacked rows": (around_the_head(lambda x: torch.cat([x, x], -2)), "'conv' .* found Cat"),
@@ -159,6 +170,93 @@ def test_what_cannot_be_cut_is_refused_by_name(case: str) -> None:
     torch.manual_seed(0)
     with pytest.raises(SurgeryError, match=message):
         channel_groups(build(), X_TBCHW)
+
+
+SKIPPED = {
+    "group norm": "body.0",
+    "layer type": "body.0 body.2",
+    "subclass": "body.0 body.2",
+    "shared weight": "body.0 body.2 body.4",
+    "loose parameter": "conv",
+    "sum over channels": "conv",
+    "mean over channels": "conv",
+    "shuffle": "conv",
+    "rows of two channels": "conv",
+    "rows of all channels": "conv",
+    "channels last": "conv",
+    "slice": "conv",
+    "stacked rows": "conv",
+    "tokens": "conv",
+    "addition to a concatenation": "conv1 conv2 conv3",
+    "fixed width": "conv",
+}
+"""What of the networks above is left alone if that is allowed: layers by name, without the prefix."""
+REFUSED_ALWAYS = ("reparametrised weight", "unused layer", "multi-step only")
+
+
+def behind_a_layer(rest: nn.Module) -> Wired:
+    return Wired(lambda net, x: net.rest(net.sn(net.conv(x))), conv=conv(4, 4), sn=lif(), rest=rest)
+
+
+@pytest.mark.parametrize("case", SKIPPED)
+def test_what_cannot_be_cut_can_be_left_alone(case: str) -> None:
+    torch.manual_seed(0)
+    build, message = REFUSED[case]
+    network = behind_a_layer(build())
+    plan = ChannelPlan.trace(network, X_TBCHW, skip_unsupported=True)
+    assert [group.name for group in plan.groups] == ["conv"]
+    assert sorted(plan.skipped) == [f"rest.{name}" for name in SKIPPED[case].split()]
+    if case != "tokens":  # the layer before it is met first
+        reasons = " ".join(plan.skipped.values()).replace("rest.", "")
+        assert re.search(message, reasons)
+    small = shrink(network, {"conv": [0, 3]}, X_TBCHW, skip_unsupported=True)
+    with torch.no_grad():
+        found = run_network(small.eval(), X_TBCHW)
+        expected = run_network(plan.mask(network, {"conv": [0, 3]}).eval(), X_TBCHW)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("case", REFUSED_ALWAYS)
+def test_what_nobody_can_look_into_is_refused_always(case: str) -> None:
+    build, message = REFUSED[case]
+    with pytest.raises(SurgeryError, match=message):
+        channel_groups(build(), X_TBCHW, skip_unsupported=True)
+
+
+def test_only_the_channels_that_a_neuron_mixes_are_left_alone() -> None:
+    network = chain(conv(6, 6), lif(), conv(6, 6), Competition(), conv(6, 6), lif())
+    plan = ChannelPlan.trace(network, X_TBCHW, skip_unsupported=True)
+    assert [group.name for group in plan.groups] == ["body.0", "body.2", "body.6"]
+    assert "outputs that are" in plan.skipped["body.4"]
+    with pytest.raises(SurgeryError, match=r"found no group that is called 'body.4'"):
+        plan.positions("body.4")
+
+
+def test_readers_of_an_image_beside_channels_are_left_alone() -> None:
+    plan = ChannelPlan.trace(with_image(), X_TBCHW, skip_unsupported=True)
+    assert plan.groups == ()
+    assert "'head.2' must read the channels of layers, found 16 of 40" in plan.skipped["conv"]
+
+
+def test_halves_of_channels_are_not_taken_for_granted() -> None:
+    def even(x: Tensor) -> Tensor:
+        if x.shape[-3] % 2 == 1:
+            raise ValueError("two heads")
+        return x
+
+    network = Wired(lambda net, x: net.head(even(net.sn(net.conv(x)))), conv=conv(4, 8), sn=lif(), head=head(8))
+    with pytest.raises(SurgeryError, match="does not run without some of its channels, found ValueError: two heads"):
+        channel_groups(network, X_TBCHW)
+
+
+def test_a_silent_network_is_proven_too() -> None:
+    network = chain(conv(6, 6), Competition())
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            parameter.mul_(0.0 if name.endswith("bias") else 1.0)
+        assert run_network(network, torch.zeros_like(X_TBCHW)).abs().max() == 0.0
+    with pytest.raises(SurgeryError, match="found outputs that are"):
+        channel_groups(network, torch.zeros_like(X_TBCHW))
 
 
 @pytest.mark.parametrize(

@@ -113,6 +113,63 @@ def squeeze_excitation() -> Wired:
     )  # fmt: skip
 
 
+def dense_block_behind_time() -> Wired:
+    """Its forward counts axes from the left, so that it cannot run single-step; some layers are plain ones."""
+
+    def wiring(net: Any, x: Tensor) -> Any:
+        steps, batch, _, height, width = x.shape
+        a = net.sn1(net.conv1(x))
+        b = net.sn2(net.box(a))
+        both = torch.cat([a, b], 2).flatten(3).reshape(steps, batch, -1, height, width)
+        return net.fc(net.sn3(net.norm(net.conv3(both))).mean((3, 4)))
+
+    box = layer.MultiStepContainer(nn.Conv2d(6, 5, 3, padding=1))
+    return Wired(
+        wiring, conv1=conv(4, 6), sn1=lif(), box=box, sn2=lif(), conv3=conv(11, 7),
+        norm=layer.BatchNorm2d(7), sn3=lif(), fc=nn.Linear(7, 3),
+    )  # fmt: skip
+
+
+def thresholds_behind_time() -> Wired:
+    """Neurons with tensors of their own, in a forward that wants all axes."""
+
+    def wiring(net: Any, x: Tensor) -> Any:
+        steps, batch, *_ = x.shape
+        return net.head(net.sn(net.norm(net.conv(x)))).reshape(steps, batch, 3)
+
+    return Wired(wiring, conv=conv(4, 6), norm=layer.BatchNorm2d(6), sn=OwnThreshold(OWN), head=head(6))
+
+
+def gate_behind_time() -> Wired:
+    """Squeeze and excitation on ``[T, B, C, H, W]``, with pixels summed up and stretched by hand."""
+
+    def wiring(net: Any, x: Tensor) -> Any:
+        spikes = net.sn1(net.conv1(x))
+        steps, batch, width = spikes.shape[:3]
+        gate = net.excite(net.sn2(net.squeeze(spikes.flatten(3).mean(3)))).sigmoid()
+        gated = spikes * gate.unsqueeze(3).unsqueeze(-1)
+        return net.fc(net.pool(gated).view(steps, batch, width * 4))
+
+    return Wired(
+        wiring, conv1=conv(4, 6), sn1=lif(), squeeze=layer.Linear(6, 5), sn2=lif(), excite=nn.Linear(5, 6),
+        pool=layer.AdaptiveAvgPool2d(2), fc=layer.Linear(24, 3),
+    )  # fmt: skip
+
+
+def tokens() -> Wired:
+    """Pixels in a row, each seen by a convolution of its own length: what transformers do outside of attention."""
+
+    def wiring(net: Any, x: Tensor) -> Any:
+        spikes = net.sn1(net.conv1(x)).flatten(-2)
+        hidden = net.sn2(net.norm(net.wide(spikes)))
+        return net.fc((spikes + net.narrow(hidden)).mean(-1))
+
+    return Wired(
+        wiring, conv1=conv(4, 6), sn1=lif(), wide=layer.Conv1d(6, 9, 1), norm=layer.BatchNorm1d(9), sn2=lif(),
+        narrow=layer.Conv1d(9, 6, 1), fc=layer.Linear(6, 3),
+    )  # fmt: skip
+
+
 def container() -> Wired:
     pair = layer.SeqToANNContainer(nn.Conv2d(6, 5, 3, bias=False), nn.BatchNorm2d(5))
     return chain(pair, lif(), features=5)
@@ -134,6 +191,16 @@ GROUPS: dict[str, tuple[Callable[[], Wired], list[tuple[str, int, str, str]]]] =
         squeeze_excitation,
         [("conv1", 6, "conv1 excite", "squeeze head.2"), ("squeeze", 5, "squeeze", "excite")],
     ),
+    "concatenation behind a time axis": (
+        dense_block_behind_time,
+        [("conv1", 6, "conv1", "box.0 conv3"), ("box.0", 5, "box.0", "conv3"), ("conv3", 7, "conv3", "fc")],
+    ),
+    "squeeze and excitation behind a time axis": (
+        gate_behind_time,
+        [("conv1", 6, "conv1 excite", "squeeze fc"), ("squeeze", 5, "squeeze", "excite")],
+    ),
+    "own thresholds behind a time axis": (thresholds_behind_time, [("conv", 6, "conv", "head.2")]),
+    "tokens": (tokens, [("conv1", 6, "conv1 narrow", "wide fc"), ("wide", 9, "wide", "narrow")]),
     "container": (container, [("body.0", 6, "body.0", "body.2.0"), ("body.2.0", 5, "body.2.0", "body.4.2")]),
     "voting": (voting_head, [("body.0", 6, "body.0", "body.3")]),
     "depthwise": (
@@ -171,12 +238,12 @@ def awake(network: Wired) -> Any:
     torch.manual_seed(0)
     with torch.no_grad():
         for module in network.modules():
-            if isinstance(module, nn.BatchNorm2d):
+            if isinstance(module, nn.BatchNorm2d | nn.BatchNorm1d):
                 module.momentum = 1.0
                 if module.affine:
                     nn.init.uniform_(module.weight, 1.0, 3.0)
                     nn.init.uniform_(module.bias, 0.0, 2.0)
-            elif isinstance(module, nn.Conv2d | nn.Linear):
+            elif isinstance(module, nn.Conv2d | nn.Conv1d | nn.Linear):
                 nn.init.normal_(module.weight, 0.0, 4.0 / module.weight[0].numel() ** 0.5)
                 module.weight.copy_((64 * module.weight).round() / 64)
                 if module.bias is not None:

@@ -69,6 +69,9 @@ def result(**changes: Mapping[str, Any]) -> dict[str, Any]:
         "data": "digits",
         "network": "vgg_small",
         "time_steps": 4,
+        "split_policy": "half and half",
+        "skipped_recordings": ["a.bin"],
+        "kept_whole": {"attention": "not followed"},
         "trials": 6,
         "evaluations": 5,
         "baseline": {

@@ -22,11 +22,11 @@ from conf.loading import parse_arguments
 from conf.schema import ConfigError
 from conf.schema import SearchConfig
 from lightning_snn.errors import nearest
+from lightning_snn.files import write_json
 from search.configuration import load_config
 from search.configuration import restore_config
 from search.configuration import run_name
 from search.configuration import shared_folders
-from search.files import write_json
 
 URL = "postgresql://user:p%40ss@host:5432/db?sslmode=require&a=b#c"
 

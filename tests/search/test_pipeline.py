@@ -48,6 +48,15 @@ def ThreeChannels(plan):
 
 def SevenClasses(plan):
     return Net(1, 7)
+
+class GroupNormed(nn.Sequential):
+    def __init__(self, plan):
+        super().__init__(
+            layer.Conv2d(1, 8, 3, stride=2), layer.BatchNorm2d(8), neuron.LIFNode(),
+            layer.Conv2d(8, 8, 3), layer.BatchNorm2d(8), neuron.LIFNode(),
+            layer.Conv2d(8, 4, 1), layer.GroupNorm(2, 4), neuron.LIFNode(), layer.Flatten(), layer.Linear(4, 10),
+        )
+        functional.set_step_mode(self, "m")
 """
 RULES = ("uniform", "l1")
 EVALUATIONS = 12
@@ -143,6 +152,7 @@ def test_a_search_killed_in_the_middle_ends_like_a_straight_one(finished: Path, 
     [
         ("lightning_snn.classifier", "SpikingClassifier.on_train_epoch_start", 5),  # the dense network's training
         ("search.sampling", "take_sample", 2),
+        ("lightning_snn.classifier", "SpikingClassifier.on_train_epoch_start", 8 + 2 + 1),  # the second sample's
         ("search.study", "RecordedStudy._tell", 3),
         ("search.finetune", "finetune_within_budget", 0),
         ("lightning_snn.classifier", "SpikingClassifier.on_train_epoch_start", 8 + 5 * 2 + 1),  # fine-tuning
@@ -233,6 +243,7 @@ def test_other_settings_under_the_same_name_are_refused(
         ("--network.options.taus 3", "Did you mean 'tau'?"),
         ("--network._target_ own_networks_for_tests.ThreeChannels", "does not take the data"),
         ("--network._target_ own_networks_for_tests.SevenClasses", "7 logits"),
+        ("--network._target_ own_networks_for_tests.GroupNormed", "--space.skip_unsupported true"),
         ("--trainer.accelerator tpuu", "auto, cpu, gpu"),
         ("--trainer.accelerator gpu", "no CUDA device"),
         ("--runs /proc/runs", "cannot be written to"),
@@ -292,3 +303,27 @@ class Net(nn.Module):
     command = [*tiny, "--runs", str(tmp_path / "runs"), "--strategy", "uniform", *own]
     assert main(command) in (0, 3)
     assert result_of(tmp_path / "runs")["network"] == "own_network_for_a_test.Net"
+
+
+def test_the_first_layer_stays_whole_where_that_is_asked_for(shared: Path, tmp_path: Path) -> None:
+    """The dense network is shared with runs that prune it; the estimator's samples are not."""
+    runs = tmp_path / "runs"
+    shutil.copytree(shared, runs / "_shared")
+    trained = sorted((runs / "_shared").glob("*/network"))
+    assert main(arguments(runs, "uniform", "--space.prune_first", "false")) in (0, 3)
+    assert sorted((runs / "_shared").glob("*/network")) == trained
+    assert list(result_of(runs)["result"]["widths"]) == ["features.4", "features.8"]
+
+
+def test_what_cannot_be_followed_stays_whole_and_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own_network_with_group_norm.py").write_text(OWN_NETWORKS)
+    monkeypatch.syspath_prepend(tmp_path)
+    own = ["--network._target_", "own_network_with_group_norm.GroupNormed", "--space.skip_unsupported", "true"]
+    assert main(arguments(tmp_path / "runs", "uniform", "--budget.target", "0.8", *own)) in (0, 3)
+    result = result_of(tmp_path / "runs")
+    assert list(result["result"]["widths"]) == ["0", "3"]
+    assert list(result["kept_whole"]) == ["6"]
+    assert (
+        "Kept whole, as their channels cannot be followed: 6."
+        in (only_run(tmp_path / "runs") / "report.html").read_text()
+    )

@@ -20,6 +20,7 @@ from torch import nn
 from conf.schema import EstimatorConfig
 from conf.schema import SearchConfig
 from conf.schema import TrainingConfig
+from lightning_snn.errors import RunError
 from lightning_snn.inference import Evaluation
 from lightning_snn.surgery import ChannelGroup
 from lightning_snn.synops import SynOpsReport
@@ -60,10 +61,11 @@ class FakeNetwork:
 
 
 class FakeTask:
-    """SynOps are static, and 20 % less after fine-tuning; writes down what it is asked to do."""
+    """SynOps are static, and 20 % less after fine-tuning; writes down what it is asked to do, and where."""
 
     def __init__(self, config: SearchConfig) -> None:
         self.config, self.log = config, list[tuple[str, int]]()
+        self.checkpoints = list[Path]()
 
     def measure_validation(self, network: FakeNetwork) -> Evaluation:
         self.log.append(("measure", network.epochs))
@@ -73,8 +75,14 @@ class FakeTask:
         )
         return Evaluation(0.7 if network.epochs else 0.3, 9, report)
 
-    def train_(self, network: FakeNetwork, training: TrainingConfig, *, seed: int) -> None:
+    def train_(
+        self, network: FakeNetwork, training: TrainingConfig, *, seed: int, checkpoints: Path | None = None
+    ) -> None:
         self.log.append(("train", seed))
+        if checkpoints is not None:
+            assert not checkpoints.exists()
+            checkpoints.mkdir(parents=True)
+            self.checkpoints.append(checkpoints)
         network.epochs += training.epochs
 
 
@@ -274,6 +282,15 @@ def test_a_sample_is_on_disk_before_the_next_one_is_begun(tmp_path: Path) -> Non
     assert sorted(file.name for file in (tmp_path / "samples").iterdir()) == ["000.json", "001.json"]
 
 
+def test_every_sample_has_checkpoints_of_its_own_until_it_is_on_disk(tmp_path: Path) -> None:
+    of = evaluator()
+    sampling(of, tmp_path).take(range(3), lambda sample: None)
+    folders = cast(FakeTask, of.task).checkpoints
+    assert len(set(folders)) == 3
+    assert {folder.parent for folder in folders} == {tmp_path / "samples"}
+    assert not any(folder.exists() for folder in folders)
+
+
 @pytest.mark.parametrize(
     ("text", "found"),
     [
@@ -286,7 +303,7 @@ def test_a_sample_is_on_disk_before_the_next_one_is_begun(tmp_path: Path) -> Non
 def test_a_broken_sample_is_one_sentence_that_names_its_file(text: str, found: str, tmp_path: Path) -> None:
     sampling(evaluator(), tmp_path).take(range(2), lambda sample: None)
     (tmp_path / "samples" / "001.json").write_text(text)
-    with pytest.raises(SearchError, match=f"{found}.* Delete it; the same command makes it again"):
+    with pytest.raises(RunError, match=f"{found}.* Delete it; the same command makes it again"):
         sampling(evaluator(), tmp_path).take(range(2), lambda sample: None)
 
 

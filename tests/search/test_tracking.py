@@ -15,7 +15,7 @@ from conf.schema import LoggerConfig
 from conf.schema import NetworkConfig
 from conf.schema import SearchConfig
 from conf.schema import StrategyConfig
-from search.errors import SearchError
+from lightning_snn.errors import RunError
 from search.objective import best_trial
 from search.tracking import Tracker
 from search.tracking import open_tracker
@@ -264,13 +264,13 @@ def test_offline_where_there_is_no_key(
 
 def test_nobody_is_asked_for_a_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("WANDB_MODE", "online")
-    with pytest.raises(SearchError, match=r"WANDB_MODE is 'online', but there is no key.*wandb login"):
+    with pytest.raises(RunError, match=r"WANDB_MODE is 'online', but there is no key.*wandb login"):
         open_tracker(CONFIG, tmp_path)
 
 
 def test_wandb_that_does_not_start_is_a_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("WANDB_MODE", "nonsense")
-    with pytest.raises(SearchError, match=r"^Weights & Biases did not start \(.*\)\. Set WANDB_MODE=offline") as caught:
+    with pytest.raises(RunError, match=r"^Weights & Biases did not start \(.*\)\. Set WANDB_MODE=offline") as caught:
         open_tracker(CONFIG, tmp_path)
     assert "\n" not in str(caught.value)
 

@@ -14,16 +14,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from search.errors import SearchError
-from search.files import locked
-from search.files import read_json
-from search.files import write_json
-from search.files import write_text
+from lightning_snn.errors import RunError
+from lightning_snn.files import locked
+from lightning_snn.files import read_json
+from lightning_snn.files import write_json
+from lightning_snn.files import write_text
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from search.files import locked
+from lightning_snn.files import locked
 with locked(Path(sys.argv[1]), wait=False):
     print("held", flush=True)
     sys.stdin.readline()
@@ -120,19 +120,19 @@ def test_values_come_back_and_what_is_no_number_comes_back_as_null(tmp_path: Pat
 @pytest.mark.parametrize("text", ["", "{", "{'a': 1}", "[1,"])
 def test_a_broken_file_is_one_sentence(text: str, tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text(text)
-    with pytest.raises(SearchError, match=r"x\.json cannot be read .* Delete it; the same command makes it again"):
+    with pytest.raises(RunError, match=r"x\.json cannot be read .* Delete it; the same command makes it again"):
         read_json(tmp_path / "x.json")
 
 
 def test_a_missing_file_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(SearchError, match=r"x\.json cannot be read"):
+    with pytest.raises(RunError, match=r"x\.json cannot be read"):
         read_json(tmp_path / "x.json")
 
 
 def test_a_folder_that_another_process_holds_is_refused_until_that_is_dead(tmp_path: Path) -> None:
     with held_by_another_process(tmp_path / "run") as holder:
         with (
-            pytest.raises(SearchError, match=r"Another process is working in .*run\. Wait for it, or give"),
+            pytest.raises(RunError, match=r"Another process is working in .*run\. Wait for it, or give"),
             locked(tmp_path / "run", wait=False),
         ):
             pytest.fail("the folder is taken")
@@ -154,7 +154,7 @@ def test_waiting_ends_when_the_other_process_is_done(tmp_path: Path) -> None:
 def test_a_folder_is_held_once_within_a_process_too_and_free_after_an_error(tmp_path: Path) -> None:
     def interrupted() -> None:
         with locked(tmp_path, wait=False):
-            with pytest.raises(SearchError, match="Another process"), locked(tmp_path, wait=False):
+            with pytest.raises(RunError, match="Another process"), locked(tmp_path, wait=False):
                 pytest.fail("the folder is taken")
             raise KeyboardInterrupt
 
@@ -167,7 +167,7 @@ def test_a_folder_is_held_once_within_a_process_too_and_free_after_an_error(tmp_
 def test_a_folder_that_cannot_be_written_to_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with (
-        pytest.raises(SearchError, match=r"cannot be written to \(.*--runs"),
+        pytest.raises(RunError, match=r"cannot be written to \(.*--runs"),
         locked(tmp_path / "file" / "x", wait=True),
     ):
         pass

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from search.errors import SearchError
-from search.files import locked
-from search.files import read_json
-from search.files import write_json
-from search.run_folder import RunFolder
+from lightning_snn.errors import RunError
+from lightning_snn.files import locked
+from lightning_snn.files import read_json
+from lightning_snn.files import write_json
+from lightning_snn.run_folder import RunFolder
 
 SETTINGS: dict[str, Any] = {
     "seed": 3,
@@ -40,7 +40,7 @@ def test_opening_makes_the_folder_with_its_settings_and_holds_it(tmp_path: Path)
     run = RunFolder(tmp_path / "runs" / "run", settings())
     with run.open():
         assert read_json(run.path / "settings.json") == SETTINGS
-        with pytest.raises(SearchError, match="Another process"), locked(run.path, wait=False):
+        with pytest.raises(RunError, match="Another process"), locked(run.path, wait=False):
             pytest.fail("the folder is taken")
 
 
@@ -65,14 +65,14 @@ def test_the_same_settings_find_their_run_again(tmp_path: Path) -> None:
 )
 def test_other_settings_are_refused_by_name(changes: dict[str, Any], found: str, tmp_path: Path) -> None:
     made(tmp_path / "run")
-    with pytest.raises(SearchError, match=f"run holds a run with other settings: {found}.* Choose another --name"):
+    with pytest.raises(RunError, match=f"run holds a run with other settings: {found}.* Choose another --name"):
         RunFolder(tmp_path / "run", settings(**changes))
 
 
 def test_settings_of_a_process_that_was_faster_are_refused_when_the_folder_is_opened(tmp_path: Path) -> None:
     slow = RunFolder(tmp_path / "run", settings(seed=4))
     made(tmp_path / "run")
-    with pytest.raises(SearchError, match="seed is 3 there and 4 here"), slow.open():
+    with pytest.raises(RunError, match="seed is 3 there and 4 here"), slow.open():
         pytest.fail("these settings are not the folder's")
     assert read_json(tmp_path / "run" / "settings.json") == SETTINGS
 
@@ -89,5 +89,5 @@ def test_a_run_is_finished_with_its_result(tmp_path: Path) -> None:
 def test_broken_settings_are_one_sentence(tmp_path: Path) -> None:
     made(tmp_path / "run")
     (tmp_path / "run" / "settings.json").write_text("{")
-    with pytest.raises(SearchError, match=r"settings\.json cannot be read"):
+    with pytest.raises(RunError, match=r"settings\.json cannot be read"):
         RunFolder(tmp_path / "run", settings())

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from conf.identity import leaves
-from search.errors import SearchError
-from search.files import locked
-from search.files import read_json
-from search.files import write_json
+from lightning_snn.errors import RunError
+from lightning_snn.files import locked
+from lightning_snn.files import read_json
+from lightning_snn.files import write_json
 
 
 class RunFolder:
@@ -20,7 +20,7 @@ class RunFolder:
         """Look at the folder, without making it.
 
         Raises:
-            SearchError: If it belongs to a run with other settings.
+            RunError: If it belongs to a run with other settings.
         """
         self.path, self._settings = path, settings
         self._check()
@@ -32,8 +32,8 @@ class RunFolder:
 
     @property
     def checkpoints(self) -> Path:
-        """Return the folder of fine-tuning's checkpoints, needed until there is a result."""
-        return self.path / "finetuning"
+        """Return the folder of checkpoints, needed until there is a result."""
+        return self.path / "checkpoints"
 
     def drop_checkpoints(self) -> None:
         """Remove what only an unfinished run needs."""
@@ -54,7 +54,7 @@ class RunFolder:
         """Hold the folder for this process; make it, with its settings, where it is missing.
 
         Raises:
-            SearchError: If another process holds it, or has made it for other settings.
+            RunError: If another process holds it, or has made it for other settings.
         """
         with locked(self.path, wait=False):
             self._check()  # another process may have made it since
@@ -69,7 +69,7 @@ class RunFolder:
         here, there = dict(leaves(self._settings)), dict(leaves(read_json(self.path / "settings.json")))
         for key in sorted({*here, *there}):
             if here.get(key) != there.get(key):
-                raise SearchError(
+                raise RunError(
                     f"{self.path} holds a run with other settings: {key} is {there.get(key)!r} there and "
                     f"{here.get(key)!r} here. Choose another --name, or leave it out to get one by itself."
                 )

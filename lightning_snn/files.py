@@ -11,7 +11,7 @@ from typing import Any
 from filelock import FileLock
 from filelock import Timeout
 
-from search.errors import SearchError
+from lightning_snn.errors import RunError
 
 
 def write_text(file: Path, text: str) -> None:
@@ -39,12 +39,12 @@ def read_json(file: Path) -> Any:
     """Return the values of a file written by :func:`write_json`.
 
     Raises:
-        SearchError: If it cannot be read.
+        RunError: If it cannot be read.
     """
     try:
         return json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise SearchError(f"{file} cannot be read ({error}). Delete it; the same command makes it again.") from error
+        raise RunError(f"{file} cannot be read ({error}). Delete it; the same command makes it again.") from error
 
 
 @contextmanager
@@ -56,20 +56,20 @@ def locked(folder: Path, *, wait: bool) -> Iterator[None]:
         wait: Whether to wait for another process (which makes something that both need) or to refuse.
 
     Raises:
-        SearchError: If the folder cannot be made or written to, or another process holds it and ``wait`` is off.
+        RunError: If the folder cannot be made or written to, or another process holds it and ``wait`` is off.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / ".lock").touch()
     except OSError as error:
-        raise SearchError(
+        raise RunError(
             f"{folder} cannot be written to ({error.strerror}). Choose another folder with --runs."
         ) from error
     lock = FileLock(folder / ".lock", timeout=-1 if wait else 0)
     try:
         lock.acquire()
     except Timeout as error:
-        raise SearchError(
+        raise RunError(
             f"Another process is working in {folder}. Wait for it, or give this run another --name."
         ) from error
     try:

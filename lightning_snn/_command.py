@@ -1,0 +1,79 @@
+"""What the commands share: one sentence for what a user can mend, exit codes, and a signal that unwinds.
+
+Exit codes: those of the work itself, 2 wrong input (one sentence), 130 and 143 interrupted.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from collections.abc import Sequence
+from types import FrameType
+
+from conf.schema import ConfigError
+from datamodules.errors import DataError
+from lightning_snn.errors import ArtifactError
+from lightning_snn.errors import NetworkError
+from lightning_snn.errors import RunError
+from lightning_snn.errors import SurgeryError
+
+MENDABLE = (ConfigError, DataError, NetworkError, SurgeryError, ArtifactError, RunError)
+"""Errors that a user can cause and mend; any other is ours, and shows its traceback."""
+GOES_ON = "The same command goes on from here."
+
+
+class Terminated(BaseException):
+    """The process was asked to end; derived like KeyboardInterrupt, so that nothing swallows it."""
+
+
+def run_command(
+    work: Callable[[Sequence[str]], int],
+    arguments: Sequence[str] | None,
+    help_text: Callable[[], str],
+    after_interrupt: str = GOES_ON,
+) -> int:
+    """Carry out a command from its command line to its exit code.
+
+    Args:
+        work: Takes the arguments and returns the exit code. Imports what takes seconds once the arguments are valid.
+        arguments: The command line; by default that of the process.
+        help_text: What ``--help`` prints.
+        after_interrupt: What a user who interrupts it is told.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    before = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        if {"-h", "--help", "help"} & set(arguments):
+            print(help_text(), flush=True)
+            return 0
+        return work(arguments)
+    except MENDABLE as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # "| head" has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else closing it would complain
+        return 128 + signal.SIGPIPE
+    except KeyboardInterrupt:
+        return _ended("Interrupted", after_interrupt, signal.SIGINT)
+    except Terminated:
+        return _ended("Terminated", after_interrupt, signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def is_first_process(devices: int) -> bool:
+    """Tell whether this process speaks and writes: of several that train one network, only the first does.
+
+    Lightning, ``torchrun`` and Slurm number them by one of these variables; with one device they say nothing.
+    """
+    ranks = (os.environ.get(name) for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
+    return devices == 1 or next((int(rank) for rank in ranks if rank is not None), 0) == 0
+
+
+def _ended(how: str, what_now: str, number: signal.Signals) -> int:
+    print(f"{how}. {what_now}", file=sys.stderr)
+    return 128 + number
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise Terminated

@@ -1,0 +1,151 @@
+"""Measure one saved network, and say it as a table and as JSON."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from torch import nn
+
+from conf.schema import MeasureConfig
+from lightning_snn._fan_out import WeightedLayer
+from lightning_snn._markdown import markdown_table
+from lightning_snn._markdown import print_plain
+from lightning_snn.describe import data_notes
+from lightning_snn.describe import describe_settings
+from lightning_snn.describe import versions
+from lightning_snn.energy import ENERGY_45_NM
+from lightning_snn.energy import energy_nanojoules
+from lightning_snn.errors import RunError
+from lightning_snn.files import write_json
+from lightning_snn.firing_rates import RateMeter
+from lightning_snn.inference import Evaluation
+from lightning_snn.progress import Reporter
+from lightning_snn.task import Task
+
+
+def measure_folder(folder: Path, config: MeasureConfig, console: Console | None = None) -> dict[str, Any]:
+    """Measure the network of an artifact on the data of a configuration; print it, and write it where asked to.
+
+    Args:
+        folder: Written by ``save_artifact``.
+        config: Data, split, T and what counts.
+        console: Where progress and tables go; standard output by default.
+
+    Returns:
+        What ``--json`` writes.
+
+    Raises:
+        ConfigError, DataError, NetworkError, ArtifactError, RunError: What a user can mend, in one sentence.
+    """
+    console = console or Console()
+    torch.set_num_threads(config.threads)
+    with Reporter(console) as reporter:
+        with reporter.phase("data") as phase:
+            task = Task(config)
+            phase.news = f"{config.data.name}: {task.data.split_policy}"
+        network = task.load(folder)
+        task.check(network)
+        with reporter.phase("measuring", 1) as phase, RateMeter(network) as meter:
+            measure = task.measure_test if config.split == "test" else task.measure_validation
+            evaluation = measure(network, phase.track)
+            phase.advance(f"{config.split} accuracy {evaluation.accuracy:.2%}")
+    figures = {
+        "schema": 1,
+        "folder": str(folder),
+        "split": config.split,
+        **describe_settings(task),
+        **describe_evaluation(evaluation),
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "connectivity": connectivity(network, task.new_network()),
+        "firing_rates": meter.rates(),
+        "versions": versions(),
+    }
+    print_plain(console, "\n\n".join(tables(figures)))
+    if config.json is not None:
+        _write(Path(config.json), figures)
+    return figures
+
+
+def _write(file: Path, figures: dict[str, Any]) -> None:
+    try:
+        write_json(file, figures)
+    except OSError as error:
+        raise RunError(f"{file} cannot be written ({error.strerror}). Choose another file with --json.") from error
+
+
+def describe_evaluation(evaluation: Evaluation) -> dict[str, Any]:
+    """Return accuracy, operations in sum and by layer, and energy, as plain values; operations are per sample."""
+    report = evaluation.synops
+    return {
+        "samples": evaluation.samples,
+        "accuracy": evaluation.accuracy,
+        "synops": report.total,
+        "synops_standard_error": report.standard_error,
+        "accumulates": report.accumulates,
+        "macs": report.macs,
+        "dense_macs": report.dense,
+        "energy_nanojoules": {
+            precision: energy_nanojoules(report.accumulates, report.macs, precision) for precision in ENERGY_45_NM
+        },
+        "layers": {
+            name: {
+                "accumulates": layer.accumulates,
+                "macs": layer.macs,
+                "dense_macs": layer.dense,
+                "input_rate": layer.input_rate,
+                "connectivity": layer.connectivity,
+            }
+            for name, layer in report.layers.items()
+        },
+    }
+
+
+def connectivity(network: nn.Module, dense: nn.Module) -> float:
+    """Return the live synapses of a network as a share of all synapses of the dense one, in [0, 1].
+
+    Counted once per output position: the non-zero weights of all convolutions and linear layers.
+    """
+    live, full = (
+        [module.weight for module in each.modules() if isinstance(module, WeightedLayer)] for each in (network, dense)
+    )
+    return sum(int(weight.count_nonzero()) for weight in live) / sum(weight.numel() for weight in full)
+
+
+def tables(figures: dict[str, Any]) -> list[str]:
+    """Return what is printed: the whole network, its layers with weights, its layers of neurons, the data's split."""
+    title = (
+        f"{figures['data']} ({figures['split']}), {figures['network']}, T={figures['time_steps']}, "
+        f"seed {figures['seed']}"
+    )
+    whole = [
+        (f"accuracy on {figures['samples']:,} samples", f"{figures['accuracy']:.2%}"),
+        ("SynOps per sample", f"{figures['synops']:,.0f}"),
+        ("accumulates per sample", f"{figures['accumulates']:,.0f}"),
+        ("MACs per sample (analog layers)", f"{figures['macs']:,.0f}"),
+        ("dense MACs per sample", f"{figures['dense_macs']:,.0f}"),
+        ("parameters", f"{figures['parameters']:,}"),
+        ("connectivity", f"{figures['connectivity']:.2%}"),
+    ]
+    whole += [
+        (f"energy per sample, 45 nm {precision}, nJ", f"{energy:,.1f}")
+        for precision, energy in figures["energy_nanojoules"].items()
+    ]
+    layers = [
+        (
+            name,
+            f"{layer['accumulates'] or layer['macs']:,.0f}",
+            "MAC" if layer["macs"] else "AC",
+            f"{layer['dense_macs']:,.0f}",
+            f"{layer['input_rate']:.4f}",
+            f"{layer['connectivity']:.1%}",
+        )
+        for name, layer in figures["layers"].items()
+    ]
+    neurons = [(name, f"{rate:.4f}") for name, rate in figures["firing_rates"].items()]
+    return [
+        markdown_table((title, ""), whole),
+        markdown_table(("layer", "operations", "kind", "dense MACs", "input rate", "live weights"), layers),
+        markdown_table(("neurons", "firing rate"), neurons),
+        data_notes(figures),
+    ]

@@ -1,0 +1,76 @@
+"""Find a saved network below a folder, and the settings that it was made with."""
+
+from collections.abc import Mapping
+from collections.abc import Set
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from conf.schema import ConfigError
+from lightning_snn.artifact import read_architecture
+from lightning_snn.errors import RunError
+from lightning_snn.files import read_json
+
+PLACES = ("network", "best")
+"""Where a training and a search leave their network."""
+MEASURED = ("seed", "data", "network", "synops")
+"""Settings that shape a measurement; where it is carried out is for the caller to say."""
+
+
+@dataclass(frozen=True)
+class SavedNetwork:
+    """A network on disk, and the settings to measure it with."""
+
+    network: Path
+    settings: dict[str, Any]
+
+
+def find_network(folder: str, said: Set[str]) -> SavedNetwork:
+    """Return the network in ``folder``, an artifact or a run, with the settings of its run.
+
+    Args:
+        folder: An artifact's, or that of a training or a search.
+        said: First words of the settings that the caller gives: without a run, the data must be among them.
+
+    Raises:
+        RunError: If the run has no network yet, or its settings cannot be read.
+        ArtifactError: If there is no network.
+        ConfigError: If the caller must say more.
+    """
+    path = Path(folder)
+    if (path / "settings.json").is_file():
+        network = next((path / place for place in PLACES if (path / place).is_dir()), None)
+        if network is None:
+            raise RunError(f"{path} holds a run without a network: it is not finished. Give its command again.")
+        return SavedNetwork(network, _settings_of(path))
+    architecture = read_architecture(path)
+    run = path.resolve().parent
+    if (run / "settings.json").is_file():
+        return SavedNetwork(path, _settings_of(run))
+    if not said & {"data", "experiment"}:
+        raise ConfigError(
+            f"{path} holds a network without the run that made it: nothing says what data it is for. "
+            "Name them with --data NAME, and with --seed N the seed of their split."
+        )
+    if architecture["family"] is None and "network" not in said:
+        raise ConfigError(
+            f"{path} holds a network of somebody's own class. Name it with --network._target_ my_package.MyNet."
+        )
+    return SavedNetwork(path, {"network": _network_of(architecture)})
+
+
+def _settings_of(run: Path) -> dict[str, Any]:
+    settings = read_json(run / "settings.json")
+    if not isinstance(settings, Mapping):
+        raise RunError(f"{run / 'settings.json'} holds no settings. Name another folder.")
+    return {key: settings[key] for key in MEASURED if key in settings}
+
+
+def _network_of(architecture: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the section ``network`` of an artifact: T of its example, and its family with the dense arguments."""
+    network: dict[str, Any] = {"time_steps": architecture["example_shape"][0]}
+    if architecture["family"] is not None:
+        given = ("num_classes", "in_channels")  # those come with the data
+        options = {key: value for key, value in architecture["arguments"].items() if key not in given}
+        network |= {"name": architecture["family"], "options": options}
+    return network

@@ -1,0 +1,71 @@
+"""What is reported of a network: its figures on validation and test data, its size and its speed."""
+
+import dataclasses
+import statistics
+import time
+from collections.abc import Mapping
+from importlib import metadata
+from typing import Any
+
+import torch
+from torch import nn
+
+from lightning_snn.forward import run_network
+from lightning_snn.inference import Evaluation
+from lightning_snn.task import Task
+
+PACKAGES = ("lightning-snn", "torch", "pytorch-lightning", "spikingjelly", "numpy")
+
+
+def versions(*more: str) -> dict[str, str]:
+    """Return the versions of the packages that every result rests on, and of ``more``."""
+    return {name: metadata.version(name) for name in (*PACKAGES, *more)}
+
+
+def describe_settings(task: Task) -> dict[str, Any]:
+    """Return what figures depend on besides the network: data, how they are split, T, seed, and what counts."""
+    config = task.config
+    return {
+        "data": config.data.name,
+        "split_policy": task.data.split_policy,
+        "skipped_recordings": task.data.skipped,
+        "network": config.network._target_ or config.network.name,
+        "time_steps": config.network.time_steps,
+        "seed": config.seed,
+        "synops_switches": dataclasses.asdict(config.synops),
+    }
+
+
+def data_notes(settings: Mapping[str, Any]) -> str:
+    """Say what figures must be read with: how the data of :func:`describe_settings` are split, and what they lack."""
+    said = f"Split of the data: {settings['split_policy']}."
+    unreadable = len(settings["skipped_recordings"])
+    return f"{said} Left out as unreadable: {unreadable:,} recordings." if unreadable else said
+
+
+def describe_network(task: Task, network: nn.Module, validation: Evaluation, test: Evaluation) -> dict[str, Any]:
+    """Return what is reported of one network: test figures, and what it weighs and takes."""
+    tensors = [*network.parameters(), *network.buffers()]
+    return {
+        "validation_accuracy": validation.accuracy,
+        "test_accuracy": test.accuracy,
+        "synops": test.synops.total,
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "macs": test.synops.macs,
+        "dense_macs": test.synops.dense,
+        "size_bytes": sum(tensor.numel() * tensor.element_size() for tensor in tensors),
+        "batch_seconds": batch_seconds(task, network),
+    }
+
+
+@torch.no_grad()
+def batch_seconds(task: Task, network: nn.Module, repeats: int = 7) -> float:
+    """Return the median time of one forward pass over T steps, in seconds, on a batch of 64 times the example."""
+    x_TBCHW = task.example.expand(-1, 64, *task.example.shape[2:]).to(next(network.parameters()).device)
+    network.eval()
+    seconds = []
+    for _ in range(repeats + 2):  # the first two warm up
+        started = time.perf_counter()
+        run_network(network, x_TBCHW).sum().item()
+        seconds.append(time.perf_counter() - started)
+    return statistics.median(seconds[2:])

@@ -1,0 +1,102 @@
+"""What the commands share: a mistake is one line and code 2, an interrupt unwinds, the first process speaks."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+
+import pytest
+
+from conf.schema import ConfigError
+from datamodules.errors import DataError
+from lightning_snn._command import is_first_process
+from lightning_snn._command import run_command
+from lightning_snn.errors import ArtifactError
+from lightning_snn.errors import NetworkError
+from lightning_snn.errors import RunError
+from lightning_snn.errors import SurgeryError
+
+
+def command(work: object) -> int:
+    def carry_out(arguments: Sequence[str]) -> int:
+        if isinstance(work, BaseException):
+            raise work
+        return int(str(work))
+
+    return run_command(carry_out, ["--seed", "1"], lambda: "help", after_interrupt="Call again.")
+
+
+def test_the_code_is_that_of_the_work() -> None:
+    assert command(3) == 3
+
+
+@pytest.mark.parametrize("kind", [ConfigError, DataError, NetworkError, SurgeryError, ArtifactError, RunError])
+def test_what_a_user_can_mend_is_one_line(kind: type[Exception], capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(kind("Two\n  lines of text.")) == 2
+    assert capsys.readouterr() == ("", "error: Two lines of text.\n")
+
+
+def test_an_error_of_ours_is_not_hidden() -> None:
+    with pytest.raises(ValueError, match="a bug"):
+        command(ValueError("a bug"))
+
+
+def test_an_interrupt_says_what_now(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(KeyboardInterrupt()) == 130
+    assert capsys.readouterr().err == "Interrupted. Call again.\n"
+
+
+def test_sigterm_unwinds_and_the_handler_is_put_back(capsys: pytest.CaptureFixture[str]) -> None:
+    before, unwound = signal.getsignal(signal.SIGTERM), []
+
+    def work(arguments: Sequence[str]) -> int:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            pytest.fail("the signal must end it")
+        except Exception:
+            pytest.fail("nothing may swallow it")
+        finally:
+            unwound.append(True)
+
+    assert run_command(work, [], lambda: "help") == 143
+    assert unwound == [True]
+    assert capsys.readouterr().err == "Terminated. The same command goes on from here.\n"
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["help"], ["--seed", "1", "--help"]])
+def test_help_is_printed_whatever_else_is_said(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(lambda _: pytest.fail("must not start"), arguments, lambda: "how to") == 0
+    assert capsys.readouterr().out == "how to\n"
+
+
+@pytest.mark.parametrize(
+    ("environment", "devices", "first"),
+    [
+        ({}, 2, True),
+        ({"LOCAL_RANK": "0"}, 2, True),
+        ({"LOCAL_RANK": "1"}, 2, False),
+        ({"RANK": "2", "LOCAL_RANK": "0"}, 4, False),  # the first of a second machine
+        ({"SLURM_PROCID": "1"}, 2, False),
+        ({"SLURM_PROCID": "1"}, 1, True),  # one of many runs that Slurm started at once
+    ],
+)
+def test_of_several_processes_the_first_speaks(
+    environment: dict[str, str], devices: int, first: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert is_first_process(devices) is first
+
+
+def test_whoever_reads_the_help_may_have_seen_enough() -> None:
+    command = [sys.executable, "-m", "lightning_snn.train", "--help"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+    assert process.returncode == 128 + signal.SIGPIPE

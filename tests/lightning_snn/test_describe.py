@@ -1,0 +1,74 @@
+"""What is reported of a network, from known measurements."""
+
+from types import SimpleNamespace
+from typing import cast
+
+import torch
+
+from conf.schema import NetworkConfig
+from conf.schema import TrainConfig
+from lightning_snn.describe import data_notes
+from lightning_snn.describe import describe_network
+from lightning_snn.describe import describe_settings
+from lightning_snn.describe import versions
+from lightning_snn.inference import Evaluation
+from lightning_snn.networks import build_network
+from lightning_snn.synops import SynOpsReport
+from lightning_snn.task import Task
+
+
+def task(config: TrainConfig | None = None) -> Task:
+    data = SimpleNamespace(split_policy="half and half", skipped=["a.bin"])
+    fake = SimpleNamespace(config=config or TrainConfig(seed=3), example=torch.zeros(2, 1, 1, 8, 8), data=data)
+    return cast(Task, fake)
+
+
+def evaluation(synops: float, accuracy: float) -> Evaluation:
+    report = SynOpsReport(
+        total=synops,
+        accumulates=synops,
+        macs=30.0,
+        dense=5000.0,
+        samples=10,
+        standard_error=1.0,
+        layers={},
+        budgeted=(),
+    )
+    return Evaluation(accuracy, 10, report)
+
+
+def test_a_network_is_described_by_size_and_time() -> None:
+    network = build_network("vgg_small", num_classes=3, in_channels=1, image_size=8, plan=(4, "M", 2, "M"))
+    found = describe_network(task(), network, evaluation(1.0, 0.5), evaluation(2.0, 0.6))
+    # two convolutions with bias, their batch norms, 2 * 2 * 2 inputs to 3 classes
+    parameters = (4 * 9 + 4) + (2 * 4 * 9 + 2) + 2 * (4 + 2) + (8 * 3 + 3)
+    assert found["parameters"] == parameters
+    assert found["size_bytes"] == 4 * (parameters + 2 * (4 + 2)) + 2 * 8  # running statistics; a counter each
+    assert (found["validation_accuracy"], found["test_accuracy"], found["synops"]) == (0.5, 0.6, 2.0)
+    assert (found["macs"], found["dense_macs"]) == (30.0, 5000.0)
+    assert 0.0 < found["batch_seconds"] < 5.0
+
+
+def test_settings_say_data_split_and_network() -> None:
+    config = TrainConfig(seed=7, network=NetworkConfig(_target_="my_package.MyNet", time_steps=6))
+    assert describe_settings(task(config)) == {
+        "data": "digits",
+        "split_policy": "half and half",
+        "skipped_recordings": ["a.bin"],
+        "network": "my_package.MyNet",
+        "time_steps": 6,
+        "seed": 7,
+        "synops_switches": {"first_layer": "apart", "analog_hidden": "add"},
+    }
+
+
+def test_notes_name_the_split_and_what_could_not_be_read() -> None:
+    settings = describe_settings(task())
+    assert data_notes(settings) == "Split of the data: half and half. Left out as unreadable: 1 recordings."
+    assert data_notes(settings | {"skipped_recordings": []}) == "Split of the data: half and half."
+
+
+def test_versions_are_those_of_the_packages() -> None:
+    found = versions("optuna")
+    assert found["torch"].split("+")[0] == torch.__version__.split("+")[0]
+    assert {"lightning-snn", "spikingjelly", "optuna"} <= set(found)

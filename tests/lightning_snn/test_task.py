@@ -1,0 +1,67 @@
+"""Data and network from a configuration: what does not fit is refused, and the same settings give the same task."""
+
+import pytest
+import torch
+
+from conf.schema import ConfigError
+from conf.schema import DataConfig
+from conf.schema import NetworkConfig
+from conf.schema import TrainConfig
+from conf.schema import TrainingConfig
+from datamodules.digits_events import DigitsEventsDataModule
+from lightning_snn.errors import NetworkError
+from lightning_snn.task import Task
+from lightning_snn.task import device_for
+from lightning_snn.task import open_data
+
+
+def test_options_reach_the_data_module_with_t() -> None:
+    data = open_data(DataConfig(name="digits_events", options={"roll": 1}), seed=3, time_steps=5)
+    assert isinstance(data, DigitsEventsDataModule)
+    assert (data.seed, data.framing.time_steps) == (3, 5)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (
+            DataConfig(name="digits_events", options={"dropp": 1}),
+            "no option 'dropp' in data.options. Did you mean 'drop'",
+        ),
+        (DataConfig(name="digits", options={"size": 8}), "Data set 'digits' has no option 'size'"),
+        (DataConfig(name="digits_events", options={"seed": 8}), "no option 'seed' in data.options"),
+        (DataConfig(name="digits", on_bad_file="skip"), "on_bad_file is for recordings of events, found 'skip'"),
+    ],
+)
+def test_options_that_the_data_do_not_know_are_refused(data: DataConfig, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        open_data(data, seed=0, time_steps=2)
+
+
+def test_the_same_settings_give_the_same_weights_and_example() -> None:
+    first, second, other = (Task(TrainConfig(seed=seed)) for seed in (4, 4, 5))
+    torch.rand(3)  # not a matter of the global generator
+    assert torch.equal(first.example, second.example)
+    assert not torch.equal(first.example, other.example)
+    weights = [next(task.new_network().parameters()) for task in (first, second, other)]
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+
+
+def test_a_network_for_other_images_is_refused_before_anything_else() -> None:
+    with pytest.raises(NetworkError, match=r"does not take the data, \(4, 1, 1, 8, 8\)"):
+        Task(TrainConfig(network=NetworkConfig(options={"image_size": 16})))
+
+
+def test_frames_cannot_be_shown_once() -> None:
+    recipe = TrainingConfig(single_step_epochs=1)
+    Task(TrainConfig(training=recipe))
+    with pytest.raises(ConfigError, match="found it above 0 for 'digits_events'"):
+        Task(TrainConfig(data=DataConfig(name="digits_events"), training=recipe))
+
+
+def test_a_gpu_is_refused_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert device_for("auto") == device_for("cpu") == torch.device("cpu")
+    with pytest.raises(ConfigError, match="no CUDA device"):
+        device_for("gpu")

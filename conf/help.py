@@ -1,7 +1,13 @@
-"""What ``--help`` prints of a command: the names of each group, and all settings with their defaults."""
+"""What ``--help`` prints of a command: the names of each group, and all settings with defaults and meaning."""
 
+import ast
 import dataclasses
+import inspect
+import itertools
+from functools import cache
+from typing import Any
 
+import conf.schema
 from conf.loading import choices
 from conf.loading import groups_of
 from conf.schema import TaskConfig
@@ -15,24 +21,55 @@ def help_text(usage: str, schema: type[TaskConfig]) -> str:
     """Return usage, names by group, and settings; nothing big is imported for it."""
     lines, groups = [usage], groups_of(schema)
     for group in (group for group in TITLES if group in groups):
-        names = choices(group)
-        width = max(len(name) for name in names) + 2
-        lines += [f"{TITLES[group]} (--{group} NAME):", *(f"  {name:<{width}}{names[name]}" for name in names), ""]
+        lines += [f"{TITLES[group]} (--{group} NAME):", *_aligned(choices(group)), ""]
     for group in (group for group in groups if group not in TITLES):
         lines.append(f"--{group}: {', '.join(choices(group)) or 'none'}")
-    return "\n".join([*lines, "", *_settings(schema())]).replace("=None", "=null")
+    return "\n".join([*lines, "", *_settings(schema())])
 
 
 def _settings(config: TaskConfig) -> list[str]:
-    """Return a line for each setting, and one for all recipes together, whose values come with the data."""
-    lines, recipes = ["Settings (--KEY VALUE), with their defaults:"], []
+    """Return a line for each setting, and one for each key of all recipes, whose values come with the data."""
+    settings, recipes = _leaves(config), []
     for each in dataclasses.fields(config):
         value = getattr(config, each.name)
         if isinstance(value, TrainingConfig):
             recipes.append(f"{each.name}.*")
         elif dataclasses.is_dataclass(value):
-            lines += [f"  {each.name}.{leaf.name}={getattr(value, leaf.name)}" for leaf in dataclasses.fields(value)]
-        else:
-            lines.append(f"  {each.name}={value}")
-    keys = ", ".join(leaf.name for leaf in dataclasses.fields(TrainingConfig))
-    return [*lines, f"  {', '.join(recipes)}: {keys}"] if recipes else lines
+            settings |= {f"{each.name}.{leaf}": meaning for leaf, meaning in _leaves(value).items()}
+    lines = ["Settings (--KEY VALUE), with their defaults:", *_aligned(settings)]
+    if recipes:
+        keys = {leaf.partition("=")[0]: meaning for leaf, meaning in _leaves(TrainingConfig()).items()}
+        lines += ["", f"{', '.join(recipes)}: recipes, whose defaults come with the data or --training NAME:"]
+        lines += _aligned(keys)
+    return lines
+
+
+def _leaves(section: Any) -> dict[str, str]:
+    """Return ``key=default`` of each value in a section, with what it means."""
+    meanings, leaves = _meanings(), {}
+    for each in dataclasses.fields(section):
+        value = getattr(section, each.name)
+        if not dataclasses.is_dataclass(value):
+            owners = (cls.__name__ for cls in type(section).__mro__ if (cls.__name__, each.name) in meanings)
+            shown = "null" if value is None else value
+            leaves[f"{each.name}={shown}"] = meanings.get((next(owners, ""), each.name), "")
+    return leaves
+
+
+@cache
+def _meanings() -> dict[tuple[str, str], str]:
+    """Return the first sentence below each field of the schema, by (class, field): Python itself drops them."""
+    found = {}
+    statements = ast.parse(inspect.getsource(conf.schema)).body
+    for section in (each for each in statements if isinstance(each, ast.ClassDef)):
+        for each, below in itertools.pairwise(section.body):
+            match each, below:
+                case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                    sentence = " ".join(text.split()).partition(". ")[0]
+                    found[section.name, name] = sentence.removesuffix(".").replace("``", "")
+    return found
+
+
+def _aligned(explained: dict[str, str]) -> list[str]:
+    width = max(map(len, explained)) + 2
+    return [f"  {name:<{width}}{meaning}" for name, meaning in explained.items()]

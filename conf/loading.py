@@ -22,6 +22,17 @@ from conf.schema import TrainConfig
 GROUPS = ("data", "network", "training", "strategy", "logger", "experiment")
 NOTHING = (("experiment", "null"), ("experiment", "none"))
 """Every other group needs one of its files."""
+WORDS = {"data": "data set", "training": "training recipe"}
+"""What a name of a group is called in a sentence, where the group's own name will not do."""
+SHORT = {"lr": "learning_rate", "wd": "weight_decay", "T": "time_steps"}
+"""Usual short names, to suggest the setting that is meant."""
+EXPECTED = {
+    "converted to Float": "must be a number",
+    "converted to Integer": "must be a whole number",
+    "not a valid bool": "must be true or false",
+    "is not Optional": "needs a value",
+}
+"""What OmegaConf says of a value of the wrong type, and what we say."""
 
 Setting = tuple[str, str]
 Config = TypeVar("Config", bound=TaskConfig)
@@ -97,7 +108,7 @@ def load(
     for group, name in picked.items():
         known = choices(group)
         if name not in known and (group, name) not in NOTHING:
-            raise ConfigError(f"No {group} is called {name!r}. {nearest(name, known)}")
+            raise ConfigError(f"No {WORDS.get(group, group)} is called {name!r}. {nearest(name, known)}")
     with initialize_config_module("conf", version_base=None):
         composed = compose(
             root, overrides=[f"{group}={name}" for group, name in picked.items() if (group, name) not in NOTHING]
@@ -124,8 +135,16 @@ def load(
 
 
 def say(error: Exception) -> str:
-    """Return an OmegaConf error in a sentence; all but its first line is for programmers."""
-    return f"{getattr(error, 'full_key', None) or 'A value'} cannot be used: {str(error).splitlines()[0]}."
+    """Return an OmegaConf error in a sentence of ours; of one without, the first line: the rest is for programmers."""
+    key, told = getattr(error, "full_key", None) or "A value", str(error).splitlines()[0]
+    value = getattr(error, "value", None)
+    found = "null" if value is None else repr(value)
+    for reason, expected in EXPECTED.items():
+        if reason in told:
+            return f"{key} {expected}, found {found}."
+    if key.endswith(".options"):
+        return f"{key} are set one by one, found {found}. Write --{key}.NAME VALUE."
+    return f"{key} cannot be used: {told}."
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -145,8 +164,10 @@ def _refuse_unknown_key(key: str, schema: type[TaskConfig]) -> None:
 
 
 def _nearest_key(key: str, known: Sequence[str]) -> str:
-    same_leaf = [name for name in known if name.split(".")[-1] == key.split(".")[-1]]
-    near = difflib.get_close_matches(key, known, n=1) or same_leaf
+    *section, leaf = key.split(".")
+    leaf = SHORT.get(leaf, leaf)
+    same_leaf = sorted((name for name in known if name.split(".")[-1] == leaf), key=len)  # training before finetuning
+    near = difflib.get_close_matches(".".join([*section, leaf]), known, n=1) or same_leaf
     return f"Did you mean {near[0]!r}?" if near else "See --help for the settings."
 
 

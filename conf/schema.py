@@ -16,21 +16,27 @@ class DataConfig:
     """Which data, and how it is split. The search sees validation data only; test data is touched once."""
 
     name: str = "digits"
+    """Data set; ``--data NAME`` sets it together with its recipe and options."""
     root: str = "data"
-    """Folder that holds (or will hold) downloaded data sets."""
+    """Folder that holds, or will hold, the data sets."""
     batch_size: int = 64
+    """Training samples a batch, in each process."""
     eval_batch_size: int = 256
+    """Validation and test samples a batch, in each process."""
     validation_fraction: float = 0.2
-    """Share of the training samples carved off for validation, by class, with a fixed seed."""
+    """Share of the training samples held out for validation, between 0 and 1. By class and seed."""
     train_samples: int | None = None
-    """Size of a seeded, stratified subset of the training samples; null: all."""
+    """Train on this many only, in class proportion; null: all."""
     validation_samples: int | None = None
+    """Validate on this many only, in class proportion; null: all."""
     test_samples: int | None = None
+    """Test on this many only, in class proportion; null: all."""
     augment: bool = False
+    """Whether training batches are varied at random."""
     on_bad_file: str = "error"
-    """``error``, or ``skip``: leave out recordings that cannot be read, and list them. Of event data only."""
+    """``error`` or ``skip``: unreadable recordings end the run, or are left out and listed. Of event data only."""
     options: dict[str, Any] = field(default_factory=dict)
-    """Further arguments of the data module (``cutout``, ``frames_by``, ``size``, ...)."""
+    """Options of the data set, as ``data.options.NAME``; a wrong NAME lists those it has."""
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -45,12 +51,13 @@ class NetworkConfig:
     """Which network: a registered family, or a class of one's own."""
 
     name: str = "vgg_small"
+    """Network; ``--network NAME`` sets it."""
     time_steps: int = 4
-    """T: how often an image is shown, or how many frames a recording has."""
+    """T: how often an image is shown, or how many frames a recording is cut into."""
     options: dict[str, Any] = field(default_factory=dict)
-    """Arguments of the family (``tau``, ``threshold``, ``decay_input``, ...) or of one's own class."""
+    """Options of the network, as ``network.options.NAME``; a wrong NAME lists those it has."""
     _target_: str | None = None
-    """Import path of one's own ``torch.nn.Module`` of SpikingJelly layers; replaces ``name``."""
+    """Import path of one's own network of SpikingJelly layers; null: ``network.name``."""
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -62,17 +69,27 @@ class TrainingConfig:
     """How a network is trained; arguments of ``SpikingClassifier``."""
 
     epochs: int = 10
+    """Passes over the training samples."""
     optimizer: str = "sgd"
+    """Optimiser: ``sgd`` or ``adamw``."""
     learning_rate: float = 0.1
+    """Peak; after the warm-up it falls to 0 as a cosine, by step."""
     momentum: float = 0.9
+    """Momentum of ``sgd``."""
     weight_decay: float = 5e-5
+    """Weight decay of all parameters."""
     warmup_epochs: int = 1
+    """Epochs of linear rise of the learning rate at the start."""
     label_smoothing: float = 0.0
+    """Share of a label that is spread over all classes, between 0 and 1."""
     loss: str = "mean"
+    """``mean``: cross-entropy of the mean over time steps; ``tet``: of every time step (TET)."""
     tet_lambda: float = 0.05
+    """Weight of the second term of ``tet``."""
     tet_phi: float = 1.0
+    """Value that the second term of ``tet`` pulls the logits to."""
     single_step_epochs: int = 0
-    """Epochs at the start that show an image once (T = 1), which costs a T-th. Ours."""
+    """Epochs at the start that show an image once (T = 1), which costs a T-th. For images only. Ours."""
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -90,7 +107,7 @@ class BaselineConfig:
     """Where the dense network comes from."""
 
     artifact: str | None = None
-    """Folder of a network saved by ``save_artifact``; null: train one."""
+    """Folder of a saved network, such as ``runs/NAME/network``; null: train one."""
 
 
 @dataclass
@@ -98,7 +115,9 @@ class SynOpsConfig:
     """What counts in the budget."""
 
     first_layer: str = "apart"
+    """Layer that sees the input: ``add`` to the total, list it ``apart``, or ``drop`` it."""
     analog_hidden: str = "add"
+    """Later layers with analog input: ``add`` to the total, or list them ``apart``."""
 
     def __post_init__(self) -> None:
         """Check names."""
@@ -111,16 +130,17 @@ class SpaceConfig:
     """What the search may change."""
 
     low: float = 0.1
-    """Least keep ratio of a channel group."""
+    """Least share of its channels that a layer keeps, between 0 and 1."""
     prune_first: bool = True
-    """Whether the first layer, which sees pixels or event counts, may lose channels. Classifier outputs never do."""
+    """Whether the first layer may lose channels. It sees pixels or event counts. Classifier outputs are always kept."""
     skip_unsupported: bool = False
-    """Whether channels that cannot be followed (through attention, say) stay, instead of refusing the network."""
+    """Whether channels that cannot be followed stay; else such a network is refused. Through attention, say."""
     criterion: str = "l1"
-    """Which channels of a group go first."""
+    """Channels that go first: least ``l1`` of weights, least ``bn_gamma``, or ``random``."""
     recalibration_batches: int = 8
-    """Training batches that batch-norm statistics are measured on after pruning."""
+    """Training batches that measure batch norm anew after pruning; 0: none."""
     recalibration_batch_size: int = 128
+    """Training samples in each of them."""
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -134,16 +154,19 @@ class EstimatorConfig:
     """How SynOps after fine-tuning are predicted, and when sampling stops."""
 
     name: str = "linear"
+    """Prediction: ``linear``, ``ratio`` (line through the origin) or ``identity`` (none)."""
     min_samples: int = 8
+    """Fewest networks that are fine-tuned to fit the prediction, at least 3."""
     max_samples: int = 24
+    """Most networks that are fine-tuned to fit the prediction."""
     batch: int = 4
-    """Samples are drawn in batches of this size until the margin is tight enough twice in a row."""
+    """Networks drawn at a time, until the margin is tight enough twice in a row."""
     margin: float = 0.02
-    """Tight enough: the upper margin at the target is at most this share of the baseline's SynOps."""
+    """Upper margin at the target that is tight enough, in shares of the dense SynOps."""
     confidence: float = 0.95
-    """Of the one-sided prediction bound."""
+    """Confidence of the one-sided prediction bound, between 0.5 and 1."""
     workers: int = 1
-    """Processes that fine-tune samples, one thread each."""
+    """Processes that fine-tune those networks, one thread each."""
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -160,13 +183,13 @@ class BudgetConfig:
     """How many SynOps the result may need."""
 
     target: float = 0.5
-    """Share of the baseline's SynOps."""
+    """Share of the dense network's SynOps, above 0 and at most 1."""
     synops: float | None = None
-    """SynOps per sample, in place of ``target``."""
+    """SynOps per sample, in place of ``budget.target``; null: use that."""
     projection: bool = True
     """Whether a proposal is bent onto the budget before it is measured."""
     tightenings: int = 3
-    """How often a fine-tuned network that misses the budget is made smaller and tuned again."""
+    """How often a result that misses the budget is made smaller and tuned again."""
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -185,8 +208,9 @@ class RewardConfig:
     """What a trial is worth (``search.reward``)."""
 
     form: str = "linear"
+    """What a trial is worth: ``linear``, ``two-sided``, ``replace``, ``cliff``, ``power``, ``amc-log`` or ``plain``."""
     beta: float = 3.0
-    """Accuracy lost per unit of SynOps over the target."""
+    """Accuracy lost per unit of SynOps / target above 1."""
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -198,10 +222,11 @@ class StrategyConfig:
     """Who proposes."""
 
     name: str = "ddpg"
+    """Strategy; ``--strategy NAME`` sets it together with its options."""
     evaluations: int = 100
     """Distinct networks that are measured."""
     options: dict[str, Any] = field(default_factory=dict)
-    """Arguments of the strategy."""
+    """Options of the strategy, as ``strategy.options.NAME``; a wrong NAME lists those it has."""
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -213,9 +238,13 @@ class LoggerConfig:
     """Who else gets the numbers."""
 
     name: str = "none"
+    """``none``, or ``wandb`` (Weights & Biases); ``--logger NAME`` sets it."""
     project: str = "lightning-snn"
+    """Project at Weights & Biases."""
     entity: str | None = None
+    """User or team at Weights & Biases; null: one's own default."""
     group: str | None = None
+    """Group of runs at Weights & Biases; null: named after data and network."""
 
     def __post_init__(self) -> None:
         """Check names."""
@@ -227,13 +256,13 @@ class TrainerConfig:
     """Arguments of Lightning's ``Trainer``."""
 
     accelerator: str = "auto"
-    """``auto``, ``cpu`` or ``gpu``."""
+    """Where networks run: ``auto``, ``cpu`` or ``gpu``."""
     devices: int = 1
-    """Processes that train one network together (DDP), each on its share of the samples, with batches of its own."""
+    """Processes that train one network together (DDP). Each has its share of the samples, and batches of its own."""
     precision: str = "32-true"
-    """``32-true``, or ``bf16-mixed``."""
+    """Number format of training: ``32-true`` or ``bf16-mixed``."""
     compile: bool = False
-    """Whether the network is compiled with ``torch.compile`` while it is trained."""
+    """Whether ``torch.compile`` compiles the network while it is trained."""
 
     def __post_init__(self) -> None:
         """Check names."""
@@ -247,6 +276,7 @@ class TaskConfig:
     """What is measured, and how: the part that all commands share."""
 
     seed: int = 0
+    """Root of all random numbers, 0 or greater."""
     threads: int = 1
     """Processor threads of the main process."""
     data: DataConfig = field(default_factory=DataConfig)
@@ -265,8 +295,9 @@ class RunConfig(TaskConfig):
     """A run that trains: how, where it lies, and who else gets its numbers."""
 
     name: str | None = None
-    """Folder below ``runs``; null: made of the main settings and a hash of all."""
+    """Folder of the run, below ``runs``; null: main settings and a hash of all."""
     runs: str = "runs"
+    """Folder of all runs."""
     training: TrainingConfig = field(default_factory=TrainingConfig)
     logger: LoggerConfig = field(default_factory=LoggerConfig)
 
@@ -290,11 +321,11 @@ class MeasureConfig(TaskConfig):
     """One call of ``python -m lightning_snn.measure``. Data and network are by default those of the folder's run."""
 
     folder: str = "."
-    """A saved network, or the run that made it."""
+    """Folder of a saved network, or of the run that made it."""
     split: str = "test"
-    """``test``, or ``validation``."""
+    """Split that is measured: ``test`` or ``validation``."""
     json: str | None = None
-    """File for the figures."""
+    """File for the figures; null: none is written."""
 
     def __post_init__(self) -> None:
         """Check names."""

@@ -10,21 +10,31 @@ from datamodules._class_folders import Listed
 from datamodules._class_folders import hold_out
 from datamodules.errors import DataError
 
-SHARE = 10
-"""One recording in ten is for testing: 9:1, usual in the literature on CIFAR10-DVS."""
+
+def split_file(share: int, seed: int) -> str:
+    """Return the name of the file that a split is kept in: ``split-9to1-seed0.json`` where a tenth is for testing."""
+    return f"split-{share - 1}to1-seed{seed}.json"
 
 
-def held_out(folder: Path, listed: Sequence[Listed], *, seed: int) -> tuple[list[Listed], list[Listed]]:
-    """Return training and test recordings as ``split-9to1-seed<seed>.json`` has them; draw and write it if missing.
+def held_out(folder: Path, listed: Sequence[Listed], *, share: int, seed: int) -> tuple[list[Listed], list[Listed]]:
+    """Return training and test recordings as the file of the split has them; draw and write it if missing.
+
+    Kept, for a new draw from other recordings would test on some that others were trained on.
+
+    Args:
+        folder: Where the file lies.
+        listed: All recordings, below ``folder``.
+        share: One in so many recordings of each class is for testing.
+        seed: Of the draw.
 
     Raises:
         DataError: If the file cannot be read or written, or does not fit the recordings.
     """
-    path = folder / f"split-9to1-seed{seed}.json"
+    path = folder / split_file(share, seed)
     by_name = {recording.path.relative_to(folder).as_posix(): recording for recording in listed}
     kept = _read(path)
     if kept is None:
-        train, test = hold_out(listed, SHARE, seed)
+        train, test = hold_out(listed, share, seed)
         names = {recording: name for name, recording in by_name.items()}
         _write(path, {"train": [names[each] for each in train], "test": [names[each] for each in test]})
         return train, test

@@ -105,6 +105,17 @@ class BaseDataModule(LightningDataModule, ABC):
         """Recordings that could not be read and were left out, as far as splits have been read."""
 
     @property
+    def contents(self) -> str | None:
+        """Return a digest of which samples lie in which split; None for a set that is always the same."""
+        return None
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Return how many samples there are to train on and to validate with."""
+        train, validation = self._development
+        return {"train": len(train), "validation": len(validation)}
+
+    @property
     @abstractmethod
     def sample_shape(self) -> tuple[int, ...]:
         """Return the shape of one input, ``(C, H, W)`` or ``(T, C, H, W)``; a class attribute will do."""

@@ -6,12 +6,15 @@ from pathlib import Path
 
 from datamodules._class_folders import Listed
 from datamodules._class_folders import as_sources
-from datamodules._class_folders import hold_out
 from datamodules._class_folders import list_classes
 from datamodules._class_folders import subfolders
+from datamodules._held_out import held_out
+from datamodules._held_out import split_file
 from datamodules._source import Source
+from datamodules.base import at_least
 from datamodules.errors import DataError
 from datamodules.events import EventDataModule
+from datamodules.framing import rows_and_columns
 from datamodules.recordings import Recording
 from datamodules.recordings import RecordingError
 from datamodules.recordings import read_recording
@@ -28,10 +31,6 @@ class EventFolderDataModule(EventDataModule):
 
     name = "event_folder"
     version = "1"
-    split_policy = (
-        "test: the folder test, or where there is none a fifth of every class, drawn by seed; validation: carved from "
-        "the others, by class and seed"
-    )
 
     def __init__(
         self,
@@ -47,7 +46,7 @@ class EventFolderDataModule(EventDataModule):
         test_samples: int | None = None,
         augment: bool = False,
         on_bad_file: str = "error",
-        sensor: Sequence[int] | None = None,
+        sensor: int | Sequence[int] | None = None,
         size: int | Sequence[int] | None = None,
         frames_by: str = "time",
         denoise_us: float | None = None,
@@ -60,7 +59,7 @@ class EventFolderDataModule(EventDataModule):
         cutout: int | None = None,
         cache: str | None = None,
     ) -> None:
-        """See :class:`~datamodules.events.EventDataModule`; new is ``sensor``, as [rows, columns].
+        """See :class:`~datamodules.events.EventDataModule`; new is ``sensor``, one number, or rows and columns.
 
         Without it the first training recording that can be read says what the sensor is.
         """
@@ -88,18 +87,26 @@ class EventFolderDataModule(EventDataModule):
             cutout=cutout,
             cache=cache,
         )
-        if sensor is not None and (len(sensor) != 2 or min(sensor) < 1):
-            raise DataError(f"sensor must be [rows, columns], found {list(sensor)}. Use two numbers of 1 or greater.")
-        self.sensor = None if sensor is None else (sensor[0], sensor[1])
+        self.sensor = rows_and_columns("sensor", sensor)
+        if self.sensor is not None:
+            at_least(1, sensor=min(self.sensor))
 
     def prepare_data(self) -> None:
-        """Check that the folders of both splits hold recordings, each class in its own.
+        """Check that the folders of both splits hold recordings, each class in its own, and make their frames.
 
         Raises:
             DataError: If they do not.
         """
         for test in (False, True):
             self._listed(test=test)
+        super().prepare_data()
+
+    @property
+    def split_policy(self) -> str:  # type: ignore[override]  # it is for the folder to say
+        """Say how the recordings are split."""
+        drawn = f"a fifth of every class, drawn by seed and kept in {split_file(TEST_SHARE, self.seed)} beside the data"
+        test = "the folder test" if self._is_split else drawn
+        return f"test: {test}; validation: carved from the others, by class and seed"
 
     @cached_property
     def class_names(self) -> tuple[str, ...]:
@@ -132,7 +139,8 @@ class EventFolderDataModule(EventDataModule):
     def _listed(self, *, test: bool) -> list[Listed]:
         if self._is_split:
             return list_classes(self.root / ("test" if test else "train"), self.class_names)
-        return hold_out(list_classes(self.root, self.class_names), TEST_SHARE, self.seed)[int(test)]
+        listed = list_classes(self.root, self.class_names)
+        return held_out(self.root, listed, share=TEST_SHARE, seed=self.seed)[int(test)]
 
     def sources(self, *, test: bool) -> list[Source]:
         """List the recordings of a split."""

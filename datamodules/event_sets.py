@@ -25,6 +25,9 @@ from datamodules.recordings import Recording
 from datamodules.recordings import parsed
 from datamodules.recordings import read_recording
 
+SHARE = 10
+"""One recording of CIFAR10-DVS in ten is for testing: 9:1, usual in the literature."""
+
 
 class PublicEventsDataModule(EventDataModule):
     """A public set in tonic's layout. Subclasses name it and list its files."""
@@ -51,15 +54,17 @@ class PublicEventsDataModule(EventDataModule):
         return self.root if there else self.root / self.tonic_name
 
     def prepare_data(self) -> None:
-        """Download the set if it is missing; a folder that is there is checked, never changed.
+        """Download the set if it is missing, and make its frames; a folder that is there is never changed.
 
         Raises:
-            DataError: If the set is missing and cannot be downloaded, or a folder of it is missing or misplaced.
+            DataError: If the set is missing and cannot be downloaded, a folder of it is missing or misplaced, or a
+                recording cannot be read.
         """
         if not self.folder.exists():
             self._download()
-        for test in (False, True):  # the test split too: better now than after a long search
+        for test in (False, True):
             self.listed(test=test)
+        super().prepare_data()
 
     def sources(self, *, test: bool) -> list[Source]:
         """List the recordings of a split."""
@@ -177,4 +182,4 @@ class CIFAR10DVSDataModule(PublicEventsDataModule):
                 f"A recording of {self.name} must be there once: found {len(listed) - len(twice)} both as .aedat and "
                 f"as .aedat4 in {self.folder}. Keep one kind, for both could come to lie on either side of the split."
             )
-        return held_out(self.folder, listed, seed=self.seed)[int(test)]
+        return held_out(self.folder, listed, share=SHARE, seed=self.seed)[int(test)]

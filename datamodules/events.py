@@ -4,6 +4,8 @@ Axes: N recordings, B batch, T time steps, C channels (polarities), H rows, W co
 """
 
 import functools
+import hashlib
+import json
 import sys
 import time
 import warnings
@@ -31,6 +33,7 @@ from datamodules.errors import DataError
 from datamodules.frame_cache import CachedFrames
 from datamodules.frame_cache import cached_frames
 from datamodules.framing import Framing
+from datamodules.framing import rows_and_columns
 from datamodules.recordings import Recording
 from datamodules.recordings import RecordingError
 
@@ -128,7 +131,7 @@ class EventDataModule(BaseDataModule, ABC):
         at_least(0, roll=roll, cutout=cutout)
         self.framing = Framing(
             time_steps=time_steps,
-            size_HW=_pair(size),
+            size_HW=rows_and_columns("size", size),
             by=frames_by,
             denoise_us=denoise_us,
             merge_polarities=merge_polarities,
@@ -151,6 +154,21 @@ class EventDataModule(BaseDataModule, ABC):
         Raises:
             DataError: If the data set is not there.
         """
+
+    def prepare_data(self) -> None:
+        """Make the frames of both splits: better to hear of a recording that cannot be read now than after a search.
+
+        Raises:
+            DataError: If one cannot be read, unless they are to be skipped.
+        """
+        for test in (False, True):
+            self._cached(self.sources(test=test), test=test)
+
+    @property
+    def contents(self) -> str:
+        """Return a digest of which recordings lie in which split."""
+        names = [[source.name for source in self.sources(test=test)] for test in (False, True)]
+        return hashlib.sha256(json.dumps(names).encode()).hexdigest()
 
     @property
     def sample_shape(self) -> tuple[int, ...]:
@@ -193,15 +211,15 @@ class EventDataModule(BaseDataModule, ABC):
         sources = self.sources(test=False)
         return sources, self._frames_of(sources, test=False)
 
-    def _frames_of(self, sources: list[Source], *, test: bool) -> CachedFrames:
-        """Return the frames of a split, and say what was left out."""
+    def _cached(self, sources: list[Source], *, test: bool) -> CachedFrames:
+        """Return the frames of a split from disk; make them where they are missing."""
         split = "test" if test else "training"
         if not sources:
             raise DataError(
                 f"The {split} split of {self.name} has no recordings below {self.root}. "
                 "Name as root the folder that holds the data set."
             )
-        found = cached_frames(
+        return cached_frames(
             self.cache,
             {"data": self.name, "version": self.version, "split": split, "framing": self.framing.key()},
             sources,
@@ -210,13 +228,18 @@ class EventDataModule(BaseDataModule, ABC):
             skip=self.on_bad_file == "skip",
             progress=_Announcement(self.name),
         )
+
+    def _frames_of(self, sources: list[Source], *, test: bool) -> CachedFrames:
+        """Return the frames of a split, and say what was left out."""
+        found = self._cached(sources, test=test)
         if found.skipped:
             self._report(found.skipped, len(sources))
         lost = sorted({source.label for source in sources} - set(found.samples.labels_N.tolist()))
         if lost:
             raise DataError(
-                f"Every class needs a recording that can be read: found none of class {lost[0]} in the {split} split "
-                f"of {self.name}, {len(found.skipped)} of {len(sources)} recordings being unreadable. "
+                "Every class needs a recording that can be read: found none of class "
+                f"{lost[0]} in the {'test' if test else 'training'} split of {self.name}, {len(found.skipped)} of "
+                f"{len(sources)} recordings being unreadable. "
                 "Replace the files that the warning lists."
             )
         return found
@@ -267,12 +290,3 @@ def _check(kind: str, types: type | tuple[type, ...], **options: object) -> None
         fits = isinstance(value, types) and isinstance(value, bool) == (types is bool)  # True is an int to Python
         if value is not None and not fits:
             raise DataError(f"{option} must be {kind}, found {value!r}. Use a value of that kind.")
-
-
-def _pair(size: int | Sequence[int] | None) -> tuple[int, int] | None:
-    if size is None:
-        return None
-    pair = (size, size) if isinstance(size, int) else tuple(size)
-    if len(pair) != 2 or not all(type(pixels) is int for pixels in pair):
-        raise DataError(f"size must be a whole number, or two as [rows, columns], found {size!r}. Use pixels.")
-    return pair[0], pair[1]

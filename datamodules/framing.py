@@ -5,6 +5,7 @@ Axes: E events, T time steps, C channels (polarity off, then on; or both in one)
 
 import dataclasses
 import importlib.metadata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from typing import ClassVar
@@ -148,3 +149,17 @@ def _in_order(events_E: NDArray[np.void]) -> NDArray[np.void]:
     if np.all(events_E["t"][1:] >= events_E["t"][:-1]):
         return events_E
     return events_E[np.argsort(events_E["t"], kind="stable")]
+
+
+def rows_and_columns(option: str, value: int | Sequence[int] | None) -> tuple[int, int] | None:
+    """Return what a user gave as one number for both, or as [rows, columns].
+
+    Raises:
+        DataError: If it is neither.
+    """
+    if value is None:
+        return None
+    pair = tuple(value) if isinstance(value, Sequence) else (value, value)
+    if len(pair) != 2 or not all(type(pixels) is int for pixels in pair):
+        raise DataError(f"{option} must be a whole number, or two as [rows, columns], found {value!r}. Use pixels.")
+    return pair[0], pair[1]

@@ -138,7 +138,7 @@ def _compare_mark(path: Path, data: bytes) -> None:
 def _checked(raw: RawEvents, sensor_HW: tuple[int, int] | None) -> Recording:
     sensor_HW = sensor_HW or raw.sensor_HW
     if sensor_HW is None:
-        raise Malformed("no size of the sensor in it", "Name the sensor it was recorded with, as [rows, columns].")
+        raise Malformed("no size of the sensor in it", "Say data.options.sensor=[rows,columns], in pixels.")
     if not all(0 < pixels <= 1 << 15 for pixels in sensor_HW):
         raise Malformed(f"a sensor of {sensor_HW[0]} x {sensor_HW[1]} pixels", "Use 1 to 32768, rows first.")
     x_E, y_E, t_E, p_E = raw[:4]

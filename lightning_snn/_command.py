@@ -1,4 +1,4 @@
-"""What the commands share: one sentence for what a user can mend, exit codes, and a signal that unwinds.
+"""What the commands share: one sentence for what a user can mend or should know, exit codes, a signal that unwinds.
 
 Exit codes: those of the work itself, 2 wrong input (one sentence), 130 and 143 interrupted.
 """
@@ -6,6 +6,7 @@ Exit codes: those of the work itself, 2 wrong input (one sentence), 130 and 143 
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Callable
 from collections.abc import Sequence
 from types import FrameType
@@ -42,6 +43,7 @@ def run_command(
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     before = signal.signal(signal.SIGTERM, _terminate)
+    formatter, warnings.formatwarning = warnings.formatwarning, _say_warning
     try:
         if {"-h", "--help", "help"} & set(arguments):
             print(help_text(), flush=True)
@@ -59,6 +61,7 @@ def run_command(
         return _ended("Terminated", after_interrupt, signal.SIGTERM)
     finally:
         signal.signal(signal.SIGTERM, before)
+        warnings.formatwarning = formatter
 
 
 def is_first_process(devices: int) -> bool:
@@ -73,6 +76,13 @@ def is_first_process(devices: int) -> bool:
 def _ended(how: str, what_now: str, number: signal.Signals) -> int:
     print(f"{how}. {what_now}", file=sys.stderr)
     return 128 + number
+
+
+def _say_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """Return a warning as a user reads it: the place in the source says nothing to them."""
+    return f"warning: {' '.join(str(message).split())}\n"
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

@@ -1,5 +1,6 @@
 """Measure one saved network, and say it as a table and as JSON."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ def measure_folder(folder: Path, config: MeasureConfig, console: Console | None 
         "schema": 1,
         "folder": str(folder),
         "split": config.split,
-        **describe_settings(task),
+        **describe_settings(task, evaluation if config.split == "test" else None),
         **describe_evaluation(evaluation),
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
         "connectivity": connectivity(network, task.new_network()),
@@ -78,7 +79,6 @@ def describe_evaluation(evaluation: Evaluation) -> dict[str, Any]:
     """Return accuracy, operations in sum and by layer, and energy, as plain values; operations are per sample."""
     report = evaluation.synops
     return {
-        "samples": evaluation.samples,
         "accuracy": evaluation.accuracy,
         "synops": report.total,
         "synops_standard_error": report.standard_error,
@@ -94,7 +94,7 @@ def describe_evaluation(evaluation: Evaluation) -> dict[str, Any]:
                 "macs": layer.macs,
                 "dense_macs": layer.dense,
                 "input_rate": layer.input_rate,
-                "connectivity": layer.connectivity,
+                "live_weights": layer.connectivity,
             }
             for name, layer in report.layers.items()
         },
@@ -113,13 +113,14 @@ def connectivity(network: nn.Module, dense: nn.Module) -> float:
 
 
 def tables(figures: dict[str, Any]) -> list[str]:
-    """Return what is printed: the whole network, its layers with weights, its layers of neurons, the data's split."""
+    """Return what is printed: the whole network, its layers with weights, its layers of neurons, and two notes."""
     title = (
         f"{figures['data']} ({figures['split']}), {figures['network']}, T={figures['time_steps']}, "
         f"seed {figures['seed']}"
     )
+    count = figures["samples"][figures["split"]]
     whole = [
-        (f"accuracy on {figures['samples']:,} samples", f"{figures['accuracy']:.2%}"),
+        (f"accuracy on {count:,} sample{'' if count == 1 else 's'}", f"{figures['accuracy']:.2%}"),
         ("SynOps per sample", f"{figures['synops']:,.0f}"),
         ("accumulates per sample", f"{figures['accumulates']:,.0f}"),
         ("MACs per sample (analog layers)", f"{figures['macs']:,.0f}"),
@@ -138,7 +139,7 @@ def tables(figures: dict[str, Any]) -> list[str]:
             "MAC" if layer["macs"] else "AC",
             f"{layer['dense_macs']:,.0f}",
             f"{layer['input_rate']:.4f}",
-            f"{layer['connectivity']:.1%}",
+            f"{layer['live_weights']:.1%}",
         )
         for name, layer in figures["layers"].items()
     ]
@@ -147,5 +148,23 @@ def tables(figures: dict[str, Any]) -> list[str]:
         markdown_table((title, ""), whole),
         markdown_table(("layer", "operations", "kind", "dense MACs", "input rate", "live weights"), layers),
         markdown_table(("neurons", "firing rate"), neurons),
+        legend(figures["synops_switches"]),
         data_notes(figures),
     ]
+
+
+def legend(switches: Mapping[str, str]) -> str:
+    """Say in a line what SynOps and connectivity mean, as the switches of the section ``synops`` have it."""
+    first = {
+        "apart": "first layer apart",
+        "add": "first layer included",
+        "drop": "first layer left out of every sum",
+    }[switches["first_layer"]]
+    analog = {
+        "add": "accumulates, and MACs of analog layers behind the first",
+        "apart": "accumulates; MACs of analog layers behind the first apart",
+    }[switches["analog_hidden"]]
+    return (
+        f"SynOps: {analog}; {first}. Connectivity: live (non-zero) weights as a share of the dense network's, "
+        "live weights: of the layer's own."
+    )

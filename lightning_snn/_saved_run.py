@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from conf.schema import ConfigError
+from lightning_snn.artifact import PLACES
 from lightning_snn.artifact import read_architecture
 from lightning_snn.errors import RunError
 from lightning_snn.files import read_json
 
-PLACES = ("network", "best")
-"""Where a training and a search leave their network."""
 MEASURED = ("seed", "data", "network", "synops")
 """Settings that shape a measurement; where it is carried out is for the caller to say."""
 
@@ -30,7 +29,7 @@ def find_network(folder: str, said: Set[str]) -> SavedNetwork:
 
     Args:
         folder: An artifact's, or that of a training or a search.
-        said: First words of the settings that the caller gives: without a run, the data must be among them.
+        said: First words of the settings that the caller gives: without a run, data and seed must be among them.
 
     Raises:
         RunError: If the run has no network yet, or its settings cannot be read.
@@ -47,10 +46,10 @@ def find_network(folder: str, said: Set[str]) -> SavedNetwork:
     run = path.resolve().parent
     if (run / "settings.json").is_file():
         return SavedNetwork(path, _settings_of(run))
-    if not said & {"data", "experiment"}:
+    if not said & {"data", "experiment"} or "seed" not in said:  # with another seed, test data may be training data
         raise ConfigError(
-            f"{path} holds a network without the run that made it: nothing says what data it is for. "
-            "Name them with --data NAME, and with --seed N the seed of their split."
+            f"{path} holds a network without the run that made it: nothing says what data it is for, and which seed "
+            "split them. Say both, with --data NAME and --seed N."
         )
     if architecture["family"] is None and "network" not in said:
         raise ConfigError(

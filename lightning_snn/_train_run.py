@@ -59,7 +59,7 @@ def run_training(config: TrainConfig, console: Console | None = None) -> dict[st
     console = console or Console()
     torch.set_num_threads(config.threads)
     _prepare_devices(config)
-    run = RunFolder(Path(config.runs) / train_run_name(config), identity(config))
+    run = RunFolder(Path(config.runs) / train_run_name(config), identity(config), config.data.root)
     if not is_first_process(config.trainer.devices):
         _assist(config, run)
         return None
@@ -77,6 +77,7 @@ def _carry_out(config: TrainConfig, run: RunFolder, reporter: Reporter) -> None:
         task = Task(config)
         phase.news = f"{config.data.name}: {task.data.split_policy}"
     with run.open(), closing(open_tracker(config, run.path)) as tracker:
+        task.recognise_data(run.path)
         network = task.new_network()
         history = _train(task, network, run, reporter, tracker)
         with reporter.phase("measuring", 2) as phase:
@@ -91,7 +92,7 @@ def _carry_out(config: TrainConfig, run: RunFolder, reporter: Reporter) -> None:
         }
         result = {
             "schema": 1,
-            **describe_settings(task),
+            **describe_settings(task, test),
             "epochs": config.training.epochs,
             "result": describe_network(task, network, validation, test),
             "firing_rates": meter.rates(),
@@ -157,8 +158,9 @@ def result_table(result: dict[str, Any]) -> str:
     """Return the figures of a trained network as a Markdown table, and what they must be read with."""
     figures, rates = result["result"], result["firing_rates"].values()
     title = f"{result['data']}, {result['network']}, T={result['time_steps']}, seed {result['seed']}"
+    epochs = "1 epoch" if result["epochs"] == 1 else f"{result['epochs']} epochs"
     rows = [
-        (f"validation accuracy after {result['epochs']} epochs", f"{figures['validation_accuracy']:.2%}"),
+        (f"validation accuracy after {epochs}", f"{figures['validation_accuracy']:.2%}"),
         ("test accuracy", f"{figures['test_accuracy']:.2%}"),
         ("SynOps per sample (test)", f"{figures['synops']:,.0f}"),
         ("MACs per sample (analog layers)", f"{figures['macs']:,.0f}"),

@@ -29,6 +29,8 @@ from lightning_snn.surgery import channel_groups
 FORMAT: Final = 1
 ARCHITECTURE: Final = "architecture.json"
 WEIGHTS: Final = "model.safetensors"
+PLACES: Final = ("network", "best")
+"""Where a training and a search leave their network, in the folder of the run."""
 FIELDS: Final = {"format", "family", "arguments", "widths", "example_shape"}
 NOT_REGISTERED: Final[Mapping[str, Any]] = MappingProxyType({"family": None, "arguments": {}})
 
@@ -91,7 +93,8 @@ def load_artifact(folder: Path | str, network: nn.Module | None = None) -> nn.Mo
     if network is None and architecture["family"] is None:
         raise ArtifactError(
             f"{folder} holds a network of somebody's own class, and none was given to load it into. "
-            "Call load_artifact(folder, network=MyNet(...)) with the dense network."
+            "Name it with --network._target_ my_package.MyNet. In Python, call load_artifact(folder, "
+            "network=MyNet(...)) with the dense network."
         )
     try:
         if network is None:
@@ -127,15 +130,25 @@ def read_architecture(folder: Path) -> dict[str, Any]:
     file = folder / ARCHITECTURE
     try:
         architecture = json.loads(file.read_text())
-    except FileNotFoundError as error:
-        raise ArtifactError(
-            f"No network is saved in {folder}: {ARCHITECTURE} is missing. Name a folder written by save_artifact."
-        ) from error
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ArtifactError(_nothing_saved_in(folder)) from error
     except (ValueError, OSError) as error:
         raise ArtifactError(f"{file} cannot be read: {error}. Save the network again.") from error
     if not isinstance(architecture, dict) or architecture.get("format") != FORMAT or not set(architecture) >= FIELDS:
         raise ArtifactError(f"{file} is not of format {FORMAT}. Save the network again with this version.")
     return architecture
+
+
+def _nothing_saved_in(folder: Path) -> str:
+    """Say why no network is found in ``folder``, and what to name in its place."""
+    if not folder.exists():
+        return f"No network is saved in {folder}: there is no such folder. Name one written by save_artifact."
+    if not folder.is_dir():
+        return f"No network is saved in {folder}: it is no folder. Name one written by save_artifact."
+    below = next((folder / place for place in PLACES if (folder / place / ARCHITECTURE).is_file()), None)
+    if below is not None:
+        return f"No network is saved in {folder} itself, but there is one in {below}. Name that folder."
+    return f"No network is saved in {folder}: {ARCHITECTURE} is missing. Name a folder written by save_artifact."
 
 
 def _write_json(file: Path, values: Mapping[str, Any]) -> None:

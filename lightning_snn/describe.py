@@ -22,12 +22,18 @@ def versions(*more: str) -> dict[str, str]:
     return {name: metadata.version(name) for name in (*PACKAGES, *more)}
 
 
-def describe_settings(task: Task) -> dict[str, Any]:
-    """Return what figures depend on besides the network: data, how they are split, T, seed, and what counts."""
+def describe_settings(task: Task, test: Evaluation | None = None) -> dict[str, Any]:
+    """Return what figures depend on besides the network: data, how they are split, T, seed, and what counts.
+
+    Args:
+        task: Data and settings.
+        test: A measurement on test data, where there was one.
+    """
     config = task.config
     return {
         "data": config.data.name,
         "split_policy": task.data.split_policy,
+        "samples": task.data.sizes | ({} if test is None else {"test": test.samples}),
         "skipped_recordings": task.data.skipped,
         "network": config.network._target_ or config.network.name,
         "time_steps": config.network.time_steps,
@@ -38,9 +44,10 @@ def describe_settings(task: Task) -> dict[str, Any]:
 
 def data_notes(settings: Mapping[str, Any]) -> str:
     """Say what figures must be read with: how the data of :func:`describe_settings` are split, and what they lack."""
-    said = f"Split of the data: {settings['split_policy']}."
+    sizes = ", ".join(f"{count:,} {part}" for part, count in settings["samples"].items())
+    said = f"Split of the data: {settings['split_policy']}. Samples: {sizes}."
     unreadable = len(settings["skipped_recordings"])
-    return f"{said} Left out as unreadable: {unreadable:,} recordings." if unreadable else said
+    return f"{said} Unreadable and left out: {unreadable:,}." if unreadable else said
 
 
 def describe_network(task: Task, network: nn.Module, validation: Evaluation, test: Evaluation) -> dict[str, Any]:

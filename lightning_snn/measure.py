@@ -19,7 +19,7 @@ Measure a saved network: accuracy, synaptic operations by layer, firing rates, c
   python -m lightning_snn.measure my-folder/network --data cifar10 --seed 0
 
 FOLDER (the current one by default) is the run of a training or of a search, or a network that save_artifact wrote.
-A run brings data, seed, T and what counts, and a --KEY VALUE of yours wins; of any other folder the data must be named.
+A run brings data, seed, T and what counts, and a --KEY VALUE of yours wins; for any other folder say --data and --seed.
 The network is the folder's: --network._target_ names one's own class where there is no run.
 """
 

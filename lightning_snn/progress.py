@@ -56,6 +56,13 @@ class Phase:
         if time.perf_counter() - self._printed >= PLAIN_EVERY:
             self._print()
 
+    def go_on(self, done: int) -> None:
+        """Say once, in a line that stays, that the first ``done`` steps are an earlier start's; stand behind them."""
+        self._progress.console.print(
+            f"{self.name:<12} goes on after epoch {done} of {self.total}", soft_wrap=True, highlight=False
+        )
+        self.reach(done, "")
+
     def track(self, batches: SizedIterable[Item]) -> Iterator[Item]:
         """Yield each batch of a step, and show how far it is."""
         done = self.done
@@ -127,6 +134,12 @@ class EpochProgress(Callback):
         """Take the phase."""
         self._phase = phase
         self._looked = time.perf_counter()
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Say that an interrupted training goes on; its checkpoint counts epochs from 0."""
+        self._phase.go_on(int(checkpoint["epoch"]) + 1)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from collections.abc import Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,25 @@ from lightning_snn.files import write_json
 
 
 class RunFolder:
-    """``runs/<name>/``: settings first, ``result.json`` last, everything else in between."""
+    """``runs/<name>/``: settings first, ``result.json`` last, everything else in between.
 
-    def __init__(self, path: Path, settings: dict[str, Any]) -> None:
+    ``settings.json`` also says where the data were when the run was last worked on, for whoever measures its
+    network later; data that lie elsewhere make no other run.
+    """
+
+    def __init__(self, path: Path, settings: dict[str, Any], data_root: str) -> None:
         """Look at the folder, without making it.
+
+        Args:
+            path: The folder.
+            settings: What makes the run the run it is (``conf.identity.identity``).
+            data_root: ``data.root``, which is recorded beside them and not compared.
 
         Raises:
             RunError: If it belongs to a run with other settings.
         """
-        self.path, self._settings = path, settings
+        self.path = path
+        self._settings = {**settings, "data": {**settings["data"], "root": data_root}}
         self._check()
 
     @property
@@ -58,18 +69,37 @@ class RunFolder:
         """
         with locked(self.path, wait=False):
             self._check()  # another process may have made it since
-            if not (self.path / "settings.json").exists():
-                write_json(self.path / "settings.json", self._settings)
+            if self._recorded() != self._settings:  # not there, or the data were elsewhere
+                write_json(self._settings_file, self._settings)
             yield
+
+    @property
+    def _settings_file(self) -> Path:
+        return self.path / "settings.json"
+
+    def _recorded(self) -> Any:
+        return read_json(self._settings_file) if self._settings_file.exists() else None
 
     def _check(self) -> None:
         """Refuse a folder that belongs to a run with other settings."""
-        if not (self.path / "settings.json").exists():
+        recorded = self._recorded()
+        if recorded is None:
             return
-        here, there = dict(leaves(self._settings)), dict(leaves(read_json(self.path / "settings.json")))
-        for key in sorted({*here, *there}):
+        advice = "Choose another --name, or leave it out to get one by itself."
+        sections, others = _sections(self._settings), _sections(recorded)
+        if sections != others:
+            section, side = min((each, "there" if each in others else "here") for each in sections ^ others)
+            raise RunError(
+                f"{self.path} holds a run of another command: settings of {section!r} are only {side}. {advice}"
+            )
+        here, there = dict(leaves(self._settings)), dict(leaves(recorded))
+        for key in sorted({*here, *there} - {"data.root"}):
             if here.get(key) != there.get(key):
                 raise RunError(
                     f"{self.path} holds a run with other settings: {key} is {there.get(key)!r} there and "
-                    f"{here.get(key)!r} here. Choose another --name, or leave it out to get one by itself."
+                    f"{here.get(key)!r} here. {advice}"
                 )
+
+
+def _sections(settings: Mapping[str, Any]) -> set[str]:
+    return {key for key, value in settings.items() if isinstance(value, Mapping)}

@@ -26,7 +26,10 @@ from lightning_snn._synops_report import AnalogHidden
 from lightning_snn._synops_report import FirstLayer
 from lightning_snn.artifact import load_artifact
 from lightning_snn.errors import NetworkError
+from lightning_snn.errors import RunError
 from lightning_snn.errors import nearest
+from lightning_snn.files import read_json
+from lightning_snn.files import write_json
 from lightning_snn.fit import fit
 from lightning_snn.forward import run_network
 from lightning_snn.inference import Evaluation
@@ -86,6 +89,23 @@ class Task:
             raise NetworkError(
                 f"The network returns {logits_TBK.shape[-1]} logits, but the data have {self.data.num_classes} "
                 "classes. Take num_classes as an argument of its constructor."
+            )
+
+    def recognise_data(self, folder: Path) -> None:
+        """Store in ``folder`` which recordings the data have and how they are split, or check that they still do.
+
+        Raises:
+            RunError: If they do not: what was trained there may have seen what is test data now.
+        """
+        file, contents = folder / "recordings.json", self.data.contents
+        if contents is None:
+            return
+        if not file.exists():
+            write_json(file, contents)
+        elif read_json(file) != contents:
+            raise RunError(
+                f"The recordings of {self.config.data.name!r}, or their split, are not those that {folder} was made "
+                "with. Restore them, or choose other --runs to start anew."
             )
 
     @property

@@ -46,8 +46,13 @@ def obtain_baseline(task: SearchTask, folder: Path, callbacks: Sequence[Callback
     """Return the dense network, trained in ``folder`` if it is not there yet.
 
     A training that was interrupted goes on from its last epoch.
+
+    Raises:
+        ArtifactError, NetworkError, SurgeryError: If a network was given that cannot be loaded, does not take the
+            data, or has channels that cannot be removed; nothing is saved then.
+        SearchError: If it has none, or the groups of the network are not those it was saved with.
     """
-    saved = folder / "network"
+    saved, plan = folder / "network", None
     if not saved.exists():
         started = time.perf_counter()
         if task.config.baseline.artifact is None:
@@ -61,24 +66,21 @@ def obtain_baseline(task: SearchTask, folder: Path, callbacks: Sequence[Callback
             )
         else:
             network = task.load(Path(task.config.baseline.artifact))
+            task.check(network)
+            plan = task.channel_plan(network)
         save_artifact(saved, network.cpu(), task.example, {"seconds": time.perf_counter() - started})
         shutil.rmtree(folder / "training", ignore_errors=True)
-    return open_baseline(task, folder)
+    return open_baseline(task, folder, plan)
 
 
-def open_baseline(task: SearchTask, folder: Path) -> Baseline:
-    """Load the dense network from ``folder``, measure it and find its channel groups.
+def open_baseline(task: SearchTask, folder: Path, plan: ChannelPlan | None = None) -> Baseline:
+    """Load the dense network from ``folder``, measure it and find its channel groups, where no ``plan`` has them.
 
     Raises:
         SearchError: If its groups are not those it was saved with.
     """
     network = task.load(folder / "network")
-    plan = task.channel_plan(network)
-    if not plan.groups:
-        raise SearchError(
-            f"{type(network).__name__} has no channels to prune besides its classifier's outputs. "
-            "Give a network with two or more weighted layers."
-        )
+    plan = plan or task.channel_plan(network)
     policy = digest([task.config.space.prune_first, task.config.space.skip_unsupported])
     _same_groups(folder / f"groups-{policy}.json", {group.name: group.width for group in plan.groups})
     scores = channel_scores(task.config.space.criterion, network, plan, task.config.seed)

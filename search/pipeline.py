@@ -72,7 +72,7 @@ def run_search(config: SearchConfig, console: Console | None = None) -> dict[str
     console = console or Console()
     torch.set_num_threads(config.threads)
     check_names(config)
-    run = RunFolder(Path(config.runs) / run_name(config), identity(config))
+    run = RunFolder(Path(config.runs) / run_name(config), identity(config), config.data.root)
     if not run.is_finished():
         with Reporter(console) as reporter:
             _carry_out(config, run, reporter)
@@ -116,6 +116,7 @@ def dense_network(task: SearchTask, reporter: Reporter) -> Baseline:
     """Train the dense network, or load it where it was given or another run trained it."""
     folder, _ = shared_folders(task.config)
     with locked(folder, wait=True), reporter.phase("baseline", task.config.training.epochs) as phase:
+        task.recognise_data(folder)
         baseline = obtain_baseline(task, folder, [EpochProgress(phase)])
         phase.news = (
             f"validation accuracy {baseline.validation.accuracy:.2%}, {baseline.validation.synops.total:,.0f} SynOps"

@@ -64,7 +64,7 @@ def describe_run(
     return {
         "schema": 1,
         "strategy": config.strategy.name,
-        **describe_settings(task),
+        **describe_settings(task, dense),
         "trials": len(study.trials),
         "evaluations": study.evaluations,
         "kept_whole": dict(baseline.plan.skipped),

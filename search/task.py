@@ -24,32 +24,40 @@ class SearchTask(Task):
 
     config: SearchConfig
 
-    def check(self, network: nn.Module) -> None:
+    def __init__(self, config: SearchConfig) -> None:
         """Do what the base class does, and find the channels: a network is refused before its training, not after.
 
         Raises:
-            NetworkError: If the network does not fit the data.
-            SurgeryError: If its channels cannot be removed.
+            ConfigError, DataError, NetworkError: As the base class does.
+            SurgeryError: If the channels of the network cannot be removed.
+            SearchError: If it has none.
         """
-        super().check(network)
-        if self.config.baseline.artifact is None:
-            self.channel_plan(network)
+        super().__init__(config)
+        if config.baseline.artifact is None:
+            self.channel_plan(self.new_network())
 
     def channel_plan(self, network: nn.Module) -> ChannelPlan:
         """Return the channels of ``network`` that may be removed, as ``space`` says.
 
         Raises:
             SurgeryError: If they cannot be followed.
+            SearchError: If there are none.
         """
         space = self.config.space
         try:
-            return ChannelPlan.trace(
+            plan = ChannelPlan.trace(
                 network, self.example, skip_unsupported=space.skip_unsupported, prune_first=space.prune_first
             )
         except SurgeryError as error:
             if space.skip_unsupported:
                 raise
             raise SurgeryError(f"{error} Or keep what cannot be followed: --space.skip_unsupported true.") from error
+        if not plan.groups:
+            raise SearchError(
+                f"{type(network).__name__} has no channels to prune besides its classifier's outputs. "
+                "Give a network with two or more weighted layers."
+            )
+        return plan
 
     def recalibrate_(self, network: nn.Module) -> None:
         """Measure the batch-norm statistics of ``network`` anew."""

@@ -105,10 +105,17 @@ def test_the_sensor_is_learned_without_a_test_recording(divided: Path, tmp_path:
     for path in own.glob("test/*/*"):
         path.write_bytes(b"")
     module = built(own, tmp_path)
-    module.prepare_data()
     module.setup("fit")
     assert module.sensor_HW == SENSOR_HW
     assert "an empty file" in refusal(module.test_dataloader)
+
+
+def test_the_policy_says_which_split_it_is(plain: Path, divided: Path, tmp_path: Path) -> None:
+    assert built(divided, tmp_path).split_policy.startswith("test: the folder test; validation: ")
+    drawn = (
+        "test: a fifth of every class, drawn by seed and kept in split-4to1-seed3.json beside the data; validation: "
+    )
+    assert built(plain, tmp_path, seed=3).split_policy.startswith(drawn)
 
 
 class TestOwnFolder:
@@ -187,9 +194,50 @@ class TestOwnFolder:
             lambda: built(own, tmp_path, sensor=[5, 12]).setup("fit")
         )
 
-    @pytest.mark.parametrize("sensor", [[], [5], [0, 5], [1, 2, 3]])
-    def test_an_impossible_sensor_is_refused_at_once(self, sensor: list[int], own: Path, tmp_path: Path) -> None:
-        assert "sensor must be [rows, columns], found" in refusal(lambda: built(own, tmp_path, sensor=sensor))
+    @pytest.mark.parametrize("sensor", [[], [5], [1, 2, 3], [1.5, 2], "34", True])
+    def test_an_impossible_sensor_is_refused_at_once(self, sensor: object, own: Path, tmp_path: Path) -> None:
+        expected = f"sensor must be a whole number, or two as [rows, columns], found {sensor!r}."
+        assert expected in refusal(lambda: built(own, tmp_path, sensor=sensor))
+
+    def test_a_sensor_has_pixels(self, own: Path, tmp_path: Path) -> None:
+        assert "sensor must be 1 or greater, found 0." in refusal(lambda: built(own, tmp_path, sensor=[0, 5]))
+
+    def test_a_square_sensor_is_one_number(self, own: Path, tmp_path: Path) -> None:
+        assert built(own, tmp_path, sensor=34).sensor_HW == (34, 34)
+
+    def test_a_recording_that_says_no_sensor_says_what_to_do(self, own: Path, tmp_path: Path) -> None:
+        for path in own.glob("*/*"):
+            path.unlink()
+        for number in range(10):
+            write_array(own / ("left", "right")[number % 2] / f"{number}.npy", files.toy_events(number, SENSOR_HW))
+        assert "data.options.sensor=[rows,columns]" in refusal(built(own, tmp_path).prepare_data)
+
+    def test_the_split_is_kept_and_recordings_that_come_or_go_are_noticed(self, own: Path, tmp_path: Path) -> None:
+        """A new draw would test on recordings that a training has seen."""
+        first = built(own, tmp_path)
+        first.prepare_data()
+        [tested] = {name for name in names_of(first, test=True) if name.startswith("left")}
+        [other] = sorted(name for name in names_of(first, test=False) if name.startswith("left"))[:1]
+        assert (own / "split-4to1-seed0.json").is_file()
+        (own / other).unlink()
+        assert f"found {other}, which is no longer in {own}" in refusal(built(own, tmp_path).prepare_data)
+        write_recording(own / "left", 0)
+        write_recording(own / "left", 100)
+        assert "left/100.dat, which is not in it" in refusal(built(own, tmp_path).prepare_data)
+        (own / "left" / "100.dat").unlink()
+        again = built(own, tmp_path)
+        again.prepare_data()
+        assert tested in names_of(again, test=True)
+        assert again.contents == first.contents
+        assert built(own, tmp_path, seed=1).contents != first.contents
+
+    def test_a_test_recording_that_cannot_be_read_is_named_before_a_training(self, own: Path, tmp_path: Path) -> None:
+        bad = own / names_of(built(own, tmp_path), test=True)[0]
+        bad.write_bytes(b"")
+        assert f"{bad} cannot be read: found an empty file" in refusal(built(own, tmp_path).prepare_data)
+        skipping = built(own, tmp_path, on_bad_file="skip")
+        skipping.prepare_data()
+        assert skipping.skipped == []  # they count where they are used
 
     def test_a_bad_first_recording_is_an_error_or_skipped(self, own: Path, tmp_path: Path) -> None:
         bad = own / names_of(built(own, tmp_path), test=False)[0]
@@ -207,21 +255,21 @@ class TestOwnFolder:
         first = own / names_of(module, test=False)[0]
         assert f"The recording {first} cannot be read" in refusal(lambda: module.setup("fit"))
 
-    def test_checking_reads_no_recording(self, own: Path, tmp_path: Path) -> None:
+    def test_recordings_are_read_once_when_data_are_prepared(self, own: Path, tmp_path: Path) -> None:
         module = built(own, tmp_path)
         read = watched(module)
-        for path in own.glob("*/*"):
-            path.write_bytes(b"")
         module.prepare_data()
-        assert module.num_classes == 2
-        assert read == []
+        assert sorted(read) == sorted(names_of(module, test=False) + names_of(module, test=True))
+        module.setup("fit")
+        module.test_dataloader()
+        assert len(read) == 10
 
 
 @pytest.mark.data
 def test_real_recordings_of_a_dvs128_become_frames(data_root: Path, tmp_path: Path) -> None:
     if not (data_root / "dvs128-objects").is_dir():
         pytest.skip(f"{data_root} has no dvs128-objects")
-    root = data_root / "dvs128-objects"  # its two sessions serve as classes
+    root = shutil.copytree(data_root / "dvs128-objects", tmp_path / "own")  # its two sessions serve as classes
     module = built(root, tmp_path, size=32, time_steps=5, validation_fraction=0.4)
     module.prepare_data()
     assert module.class_names == ("session1", "session2")

@@ -208,9 +208,7 @@ class TestPlaces:
     def test_a_bad_file_is_named_with_its_path_and_place(self, own: Path, tmp_path: Path) -> None:
         path = own / "Train" / "5" / "00005.bin"
         path.write_bytes(path.read_bytes()[:-2])
-        module = built(NMNISTDataModule, own, tmp_path)
-        module.prepare_data()
-        message = refusal(lambda: module.setup("fit"))
+        message = refusal(built(NMNISTDataModule, own, tmp_path).prepare_data)
         assert f"{path} cannot be read: found 3 bytes of a record of 5 at byte 495" in message
 
     def test_a_bad_link_can_be_skipped(self, own: Path, tmp_path: Path) -> None:

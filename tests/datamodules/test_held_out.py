@@ -129,7 +129,6 @@ class TestKeptSplit:
     def test_fit_reads_no_test_recording(self, build: Build) -> None:
         module = build()
         read = watched(module)
-        module.prepare_data()
         module.setup("fit")
         assert sorted(read) == sorted(names_of(module, test=False))
 

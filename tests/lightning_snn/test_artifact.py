@@ -197,7 +197,28 @@ def refused(folder: Path, network: nn.Module | None = None) -> str:
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
-    assert "architecture.json is missing. Name a folder written by save_artifact" in refused(tmp_path / "nowhere")
+    assert "there is no such folder. Name one written by save_artifact" in refused(tmp_path / "nowhere")
+
+
+def test_a_folder_without_a_network_is_named(tmp_path: Path) -> None:
+    assert "architecture.json is missing. Name a folder written by save_artifact" in refused(tmp_path)
+
+
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "README.md").touch()
+    assert "README.md: it is no folder. Name one written by save_artifact" in refused(tmp_path / "README.md")
+
+
+@pytest.mark.parametrize("place", ["network", "best"])
+def test_the_network_of_a_run_is_hinted_at(place: str, tmp_path: Path) -> None:
+    (tmp_path / "network").mkdir()  # of something else, where the place is "best"
+    (tmp_path / place).mkdir(exist_ok=True)
+    (tmp_path / place / "architecture.json").touch()
+    message = refused(tmp_path)
+    assert (
+        message
+        == f"No network is saved in {tmp_path} itself, but there is one in {tmp_path / place}. Name that folder."
+    )
 
 
 def test_missing_weights_are_named(saved: Path) -> None:
@@ -283,7 +304,9 @@ def test_every_field_is_checked(field: str, value: Any, reason: str, saved: Path
 
 def test_a_class_of_ones_own_must_be_given(tmp_path: Path) -> None:
     save_artifact(tmp_path / "saved", residual(), EXAMPLE)
-    assert "Call load_artifact(folder, network=MyNet(...))" in refused(tmp_path / "saved")
+    message = refused(tmp_path / "saved")
+    assert "Name it with --network._target_ my_package.MyNet." in message
+    assert "call load_artifact(folder, network=MyNet(...))" in message
 
 
 @pytest.mark.parametrize("network", [tiny_vgg(), Residual(width=3), nn.Linear(2, 2)], ids=["class", "narrow", "linear"])

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import warnings
 from collections.abc import Sequence
 
 import pytest
@@ -35,6 +36,31 @@ def test_the_code_is_that_of_the_work() -> None:
 def test_what_a_user_can_mend_is_one_line(kind: type[Exception], capsys: pytest.CaptureFixture[str]) -> None:
     assert command(kind("Two\n  lines of text.")) == 2
     assert capsys.readouterr() == ("", "error: Two lines of text.\n")
+
+
+def test_a_warning_is_one_line_without_its_place_in_the_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    def formatter(*_: object) -> str:
+        return "another's"
+
+    monkeypatch.setattr(warnings, "formatwarning", formatter)
+
+    def work(arguments: Sequence[str]) -> int:
+        assert warnings.formatwarning(UserWarning("Two\n  lines."), UserWarning, __file__, 1) == "warning: Two lines.\n"
+        return 0
+
+    assert run_command(work, [], lambda: "help") == 0
+    assert command(RunError("mended")) == 2
+    assert warnings.formatwarning is formatter
+
+
+def test_a_warning_goes_to_stderr() -> None:
+    script = (
+        "import warnings; from lightning_snn._command import run_command\n"
+        "def work(_):\n    warnings.warn('This is slow.')\n    return 0\n"
+        "run_command(work, [], lambda: 'help')"
+    )
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert (found.stdout, found.stderr) == ("", "warning: This is slow.\n")
 
 
 def test_an_error_of_ours_is_not_hidden() -> None:

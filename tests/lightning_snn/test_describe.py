@@ -18,7 +18,7 @@ from lightning_snn.task import Task
 
 
 def task(config: TrainConfig | None = None) -> Task:
-    data = SimpleNamespace(split_policy="half and half", skipped=["a.bin"])
+    data = SimpleNamespace(split_policy="half and half", skipped=["a.bin"], sizes={"train": 1000, "validation": 9})
     fake = SimpleNamespace(config=config or TrainConfig(seed=3), example=torch.zeros(2, 1, 1, 8, 8), data=data)
     return cast(Task, fake)
 
@@ -54,6 +54,7 @@ def test_settings_say_data_split_and_network() -> None:
     assert describe_settings(task(config)) == {
         "data": "digits",
         "split_policy": "half and half",
+        "samples": {"train": 1000, "validation": 9},
         "skipped_recordings": ["a.bin"],
         "network": "my_package.MyNet",
         "time_steps": 6,
@@ -63,9 +64,10 @@ def test_settings_say_data_split_and_network() -> None:
 
 
 def test_notes_name_the_split_and_what_could_not_be_read() -> None:
-    settings = describe_settings(task())
-    assert data_notes(settings) == "Split of the data: half and half. Left out as unreadable: 1 recordings."
-    assert data_notes(settings | {"skipped_recordings": []}) == "Split of the data: half and half."
+    settings = describe_settings(task(), evaluation(1.0, 0.5))
+    said = "Split of the data: half and half. Samples: 1,000 train, 9 validation, 10 test."
+    assert data_notes(settings) == f"{said} Unreadable and left out: 1."
+    assert data_notes(settings | {"skipped_recordings": []}) == said
 
 
 def test_versions_are_those_of_the_packages() -> None:

@@ -12,7 +12,9 @@ import torch
 from torch import nn
 
 from conf.identity import identity
+from conf.schema import MeasureConfig
 from conf.schema import SearchConfig
+from lightning_snn import _measure_run
 from lightning_snn import measure
 from lightning_snn import train
 from lightning_snn.artifact import load_artifact
@@ -32,6 +34,7 @@ TINY = [
     "seed=5",
 ]
 EXAMPLE = torch.zeros(2, 1, 1, 8, 8)
+DIGITS = ("--data", "digits", "--seed", "0")
 
 
 @pytest.fixture(scope="module")
@@ -65,19 +68,19 @@ def test_a_run_is_measured_as_it_was_reported(run: Path, tmp_path: Path) -> None
         assert found[key] == reported["result"][key], key
     for key in ("data", "split_policy", "network", "time_steps", "seed", "synops_switches", "firing_rates"):
         assert found[key] == reported[key], key
-    assert (found["split"], found["samples"]) == ("test", 80)
+    assert (found["split"], found["samples"]) == ("test", {"train": 100, "validation": 60, "test": 80})
 
 
 def test_the_validation_split_is_measured_where_asked_for(run: Path, tmp_path: Path) -> None:
     reported = json.loads((run / "result.json").read_text())
     found = measured(run, tmp_path, "--split", "validation")
     assert found["accuracy"] == reported["result"]["validation_accuracy"]
-    assert (found["split"], found["samples"]) == ("validation", 60)
+    assert (found["split"], found["samples"]) == ("validation", {"train": 100, "validation": 60})
 
 
 def test_what_is_said_comes_before_the_settings_of_the_run(run: Path, tmp_path: Path) -> None:
     found = measured(run, tmp_path, "--data.test_samples", "30", "--network.time_steps", "1", "synops.first_layer=add")
-    assert (found["samples"], found["time_steps"]) == (30, 1)
+    assert (found["samples"]["test"], found["time_steps"]) == (30, 1)
     assert found["synops"] == found["accumulates"] + found["macs"]
 
 
@@ -104,11 +107,11 @@ def test_connectivity_is_the_live_share_of_the_dense_network(tmp_path: Path) -> 
     with torch.no_grad():
         convolution.weight[:3] = 0.0
     save_artifact(tmp_path / "net", network, EXAMPLE)
-    found = measured(tmp_path / "net", tmp_path, "--data", "digits", "--data.test_samples", "20")
+    found = measured(tmp_path / "net", tmp_path, *DIGITS, "--data.test_samples", "20")
     # 4 of 8 filters of 9 weights; 12 x 4 kernels, of which 3 x 4 are zero; 48 x 10
     assert found["connectivity"] == pytest.approx((4 * 9 + (12 - 3) * 4 * 9 + 480) / (8 * 9 + 12 * 8 * 9 + 480))
-    assert found["layers"]["features.4"]["connectivity"] == 0.75
-    assert found["layers"]["features.0"]["connectivity"] == 1.0
+    assert found["layers"]["features.4"]["live_weights"] == 0.75
+    assert found["layers"]["features.0"]["live_weights"] == 1.0
     assert found["time_steps"] == 2  # of the example that it was saved with
 
 
@@ -128,9 +131,14 @@ def test_a_search_brings_its_settings_too(run: Path, tmp_path: Path) -> None:
 def test_tables_can_be_pasted(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert measure.main([str(run), "trainer.accelerator=cpu"]) == 0
     printed = capsys.readouterr().out
-    whole, layers, neurons, notes = printed[printed.index("|") :].strip().split("\n\n")
+    whole, layers, neurons, meaning, notes = printed[printed.index("|") :].strip().split("\n\n")
     assert whole.startswith("| digits (test), vgg_small, T=2, seed 5")
-    assert notes == "Split of the data: a fifth of scikit-learn's set, by class, chosen by the seed (ours)."
+    assert meaning == (
+        "SynOps: accumulates, and MACs of analog layers behind the first; first layer apart. Connectivity: live "
+        "(non-zero) weights as a share of the dense network's, live weights: of the layer's own."
+    )
+    assert "| accuracy on 80 samples " in whole
+    assert notes.startswith("Split of the data: a fifth of scikit-learn's set, by class, chosen by the seed (ours).")
     for table in (whole, layers, neurons):
         lines = table.splitlines()
         assert len({len(line) for line in lines}) == 1  # aligned
@@ -146,10 +154,10 @@ def test_tables_can_be_pasted(run: Path, capsys: pytest.CaptureFixture[str]) -> 
 
 def test_a_network_of_ones_own_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     save_artifact(tmp_path / "net", WithDropout(10, 1, width=6), EXAMPLE)
-    assert measure.main([str(tmp_path / "net"), "--data", "digits"]) == 2
+    assert measure.main([str(tmp_path / "net"), *DIGITS]) == 2
     assert "--network._target_ my_package.MyNet" in capsys.readouterr().err
     target = "--network._target_=tests.lightning_snn.own_network.WithDropout"
-    found = measured(tmp_path / "net", tmp_path, "--data", "digits", target, "network.options.width=6")
+    found = measured(tmp_path / "net", tmp_path, *DIGITS, target, "network.options.width=6")
     assert found["parameters"] == (6 * 9 + 6) + 2 * 6 + (96 * 10 + 10)
 
 
@@ -168,11 +176,12 @@ def test_folders_that_hold_no_finished_network_are_one_sentence(
     shutil.copytree(run / "network", tmp_path / "bare")
     for folder, found in (
         (tmp_path, "No network is saved in"),
-        (tmp_path / "nowhere", "No network is saved in"),
+        (tmp_path / "nowhere", "there is no such folder"),
+        (run / "metrics.csv", "it is no folder"),
         (unfinished, "not finished"),
         (broken, "cannot be loaded"),
         (odd, "holds no settings"),
-        (tmp_path / "bare", "nothing says what data it is for"),
+        (tmp_path / "bare", "Say both, with --data NAME and --seed N."),
     ):
         assert measure.main([str(folder)]) == 2
         error = capsys.readouterr().err
@@ -181,9 +190,55 @@ def test_folders_that_hold_no_finished_network_are_one_sentence(
         assert found in error
 
 
+def test_the_data_are_found_where_the_run_found_them(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, roots = tmp_path / "run", []
+    shutil.copytree(run / "network", folder / "network")
+    settings = json.loads((run / "settings.json").read_text())
+    settings["data"]["root"] = "/recorded"
+    (folder / "settings.json").write_text(json.dumps(settings))
+
+    def note(folder: Path, config: MeasureConfig) -> None:
+        roots.append(config.data.root)
+
+    monkeypatch.setattr(_measure_run, "measure_folder", note)
+    for more in ([], ["--data.root", "/said"]):
+        assert measure.main([str(folder), *more]) == 0
+        assert measure.main([str(folder / "network"), *more]) == 0
+    assert roots == ["/recorded", "/recorded", "/said", "/said"]
+
+
+def test_a_training_records_where_its_data_are(tmp_path: Path) -> None:
+    assert train.main([*TINY, f"runs={tmp_path}", "training.epochs=1", "data.root=/of/no/use/to/digits"]) == 0
+    (folder,) = tmp_path.iterdir()
+    assert json.loads((folder / "settings.json").read_text())["data"]["root"] == "/of/no/use/to/digits"
+
+
+@pytest.mark.parametrize("said", [[], ["--data", "digits"], ["--seed", "3"], ["--experiment", "cifar10_cpu"]])
+def test_a_network_without_its_run_needs_data_and_seed(
+    said: list[str], run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(run / "network", tmp_path / "bare")
+    assert measure.main([str(tmp_path / "bare"), *said]) == 2
+    assert "Say both, with --data NAME and --seed N." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("first_layer", "analog_hidden", "said"),
+    [
+        ("add", "add", "SynOps: accumulates, and MACs of analog layers behind the first; first layer included."),
+        ("apart", "apart", "SynOps: accumulates; MACs of analog layers behind the first apart; first layer apart."),
+        ("drop", "add", "first layer left out of every sum."),
+    ],
+)
+def test_the_legend_follows_the_switches(first_layer: str, analog_hidden: str, said: str) -> None:
+    assert said in _measure_run.legend({"first_layer": first_layer, "analog_hidden": analog_hidden})
+
+
 def test_a_network_for_other_classes_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     save_artifact(tmp_path / "net", small(classes=7), EXAMPLE)
-    assert measure.main([str(tmp_path / "net"), "--data", "digits"]) == 2
+    assert measure.main([str(tmp_path / "net"), *DIGITS]) == 2
     error = capsys.readouterr().err
     assert "7 logits, but the data have 10 classes" in error
     assert error.count("\n") == 1
@@ -192,7 +247,7 @@ def test_a_network_for_other_classes_is_one_sentence(tmp_path: Path, capsys: pyt
 def test_a_network_of_another_image_size_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     network = build_network("vgg_small", num_classes=10, in_channels=1, image_size=16, plan=(8, "M", 12, "M"))
     save_artifact(tmp_path / "net", network, torch.zeros(2, 1, 1, 16, 16))
-    assert measure.main([str(tmp_path / "net"), "--data", "digits"]) == 2
+    assert measure.main([str(tmp_path / "net"), *DIGITS]) == 2
     error = capsys.readouterr().err
     assert "does not take the data, (2, 1, 1, 8, 8)" in error
     assert error.count("\n") == 1

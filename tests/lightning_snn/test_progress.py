@@ -72,6 +72,20 @@ def test_batches_go_by_and_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [words[0] for words in seen] == ["0", "0", "1", "1"]
 
 
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_training_that_goes_on_says_so_once(terminal: bool) -> None:
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=terminal, width=100, color_system=None)
+    with Reporter(console) as reporter, reporter.phase("training", 20) as phase:
+        shown = EpochProgress(phase)
+        shown.on_load_checkpoint(trainer(), cast(pl.LightningModule, None), {"epoch": 5})  # the sixth
+        assert phase.done == 6
+        phase.reach(20, "validation 90.0%, loss 0.100")
+    assert stream.getvalue().count("training     goes on after epoch 6 of 20\n") == 1
+    if not terminal:
+        assert len(stream.getvalue().splitlines()) == 2
+
+
 class Seen(Phase):
     """Keeps what is reached."""
 

@@ -13,10 +13,14 @@ from lightning_snn.run_folder import RunFolder
 
 SETTINGS: dict[str, Any] = {
     "seed": 3,
+    "data": {"name": "digits"},
     "strategy": {"name": "ddpg", "options": {}},
     "budget": {"target": 0.5, "synops": None},
     "network": {"options": {"plan": [8, "M", 16]}},
 }
+
+
+RECORDED = {**SETTINGS, "data": {"name": "digits", "root": "here"}}
 
 
 def settings(**changes: Any) -> dict[str, Any]:
@@ -24,22 +28,22 @@ def settings(**changes: Any) -> dict[str, Any]:
 
 
 def made(path: Path) -> RunFolder:
-    run = RunFolder(path, settings())
+    run = RunFolder(path, settings(), "here")
     with run.open():
         pass
     return run
 
 
 def test_looking_makes_nothing(tmp_path: Path) -> None:
-    run = RunFolder(tmp_path / "run", settings())
+    run = RunFolder(tmp_path / "run", settings(), "here")
     assert not run.is_finished()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_opening_makes_the_folder_with_its_settings_and_holds_it(tmp_path: Path) -> None:
-    run = RunFolder(tmp_path / "runs" / "run", settings())
+    run = RunFolder(tmp_path / "runs" / "run", settings(), "here")
     with run.open():
-        assert read_json(run.path / "settings.json") == SETTINGS
+        assert read_json(run.path / "settings.json") == RECORDED
         with pytest.raises(RunError, match="Another process"), locked(run.path, wait=False):
             pytest.fail("the folder is taken")
 
@@ -47,9 +51,41 @@ def test_opening_makes_the_folder_with_its_settings_and_holds_it(tmp_path: Path)
 def test_the_same_settings_find_their_run_again(tmp_path: Path) -> None:
     made(tmp_path / "run")
     before = (tmp_path / "run" / "settings.json").stat().st_mtime_ns
-    with RunFolder(tmp_path / "run", settings()).open():
+    with RunFolder(tmp_path / "run", settings(), "here").open():
         pass
     assert (tmp_path / "run" / "settings.json").stat().st_mtime_ns == before
+
+
+def test_data_elsewhere_are_the_same_run_and_are_recorded_once_it_goes_on(tmp_path: Path) -> None:
+    made(tmp_path / "run")
+    moved = RunFolder(tmp_path / "run", settings(), "there")
+    assert read_json(tmp_path / "run" / "settings.json")["data"]["root"] == "here"
+    with moved.open():
+        assert read_json(tmp_path / "run" / "settings.json") == {
+            **SETTINGS,
+            "data": {"name": "digits", "root": "there"},
+        }
+
+
+def test_a_run_recorded_without_the_place_of_its_data_goes_on(tmp_path: Path) -> None:
+    write_json(tmp_path / "run" / "settings.json", SETTINGS)
+    made(tmp_path / "run")
+    assert read_json(tmp_path / "run" / "settings.json") == RECORDED
+
+
+@pytest.mark.parametrize(
+    ("recorded", "given", "found"),
+    [
+        (settings(), settings(space={"low": 0.1}), "'space' are only here"),
+        (settings(space={"low": 0.1}), settings(), "'space' are only there"),
+    ],
+)
+def test_a_run_of_another_command_is_called_so(
+    recorded: dict[str, Any], given: dict[str, Any], found: str, tmp_path: Path
+) -> None:
+    write_json(tmp_path / "run" / "settings.json", recorded)
+    with pytest.raises(RunError, match=f"run holds a run of another command: settings of {found}. Choose another"):
+        RunFolder(tmp_path / "run", given, "here")
 
 
 @pytest.mark.parametrize(
@@ -61,20 +97,21 @@ def test_the_same_settings_find_their_run_again(tmp_path: Path) -> None:
         ({"network": {"options": {"plan": [8, "M"]}}}, r"network.options.plan is \[8, 'M', 16\] there"),
         ({"strategy": {"name": "ddpg", "options": {"sigma": 1}}}, "strategy.options.*there and .* here"),
         ({"more": 1}, "more is None there and 1 here"),
+        ({"data": {"name": "cifar10"}}, "data.name is 'digits' there and 'cifar10' here"),
     ],
 )
 def test_other_settings_are_refused_by_name(changes: dict[str, Any], found: str, tmp_path: Path) -> None:
     made(tmp_path / "run")
     with pytest.raises(RunError, match=f"run holds a run with other settings: {found}.* Choose another --name"):
-        RunFolder(tmp_path / "run", settings(**changes))
+        RunFolder(tmp_path / "run", settings(**changes), "here")
 
 
 def test_settings_of_a_process_that_was_faster_are_refused_when_the_folder_is_opened(tmp_path: Path) -> None:
-    slow = RunFolder(tmp_path / "run", settings(seed=4))
+    slow = RunFolder(tmp_path / "run", settings(seed=4), "elsewhere")
     made(tmp_path / "run")
     with pytest.raises(RunError, match="seed is 3 there and 4 here"), slow.open():
         pytest.fail("these settings are not the folder's")
-    assert read_json(tmp_path / "run" / "settings.json") == SETTINGS
+    assert read_json(tmp_path / "run" / "settings.json") == RECORDED
 
 
 def test_a_run_is_finished_with_its_result(tmp_path: Path) -> None:
@@ -90,4 +127,4 @@ def test_broken_settings_are_one_sentence(tmp_path: Path) -> None:
     made(tmp_path / "run")
     (tmp_path / "run" / "settings.json").write_text("{")
     with pytest.raises(RunError, match=r"settings\.json cannot be read"):
-        RunFolder(tmp_path / "run", settings())
+        RunFolder(tmp_path / "run", settings(), "here")

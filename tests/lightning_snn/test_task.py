@@ -1,5 +1,7 @@
 """Data and network from a configuration: what does not fit is refused, and the same settings give the same task."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -10,9 +12,12 @@ from conf.schema import TrainConfig
 from conf.schema import TrainingConfig
 from datamodules.digits_events import DigitsEventsDataModule
 from lightning_snn.errors import NetworkError
+from lightning_snn.errors import RunError
 from lightning_snn.task import Task
 from lightning_snn.task import device_for
 from lightning_snn.task import open_data
+from tests.datamodules.event_files import toy_events
+from tests.datamodules.event_files import write_array
 
 
 def test_options_reach_the_data_module_with_t() -> None:
@@ -58,6 +63,26 @@ def test_frames_cannot_be_shown_once() -> None:
     Task(TrainConfig(training=recipe))
     with pytest.raises(ConfigError, match="found it above 0 for 'digits_events'"):
         Task(TrainConfig(data=DataConfig(name="digits_events"), training=recipe))
+
+
+def test_a_folder_made_from_other_recordings_is_refused(tmp_path: Path) -> None:
+    for number in range(10):
+        write_array(
+            tmp_path / "own" / "ab"[number % 2] / f"{number}.npz", toy_events(number, (8, 8)), height=8, width=8
+        )
+    config = TrainConfig(data=DataConfig(name="event_folder", root=str(tmp_path / "own")))
+    folder = tmp_path / "run"
+    Task(config).recognise_data(folder)
+    Task(config).recognise_data(folder)
+    (tmp_path / "own" / "split-4to1-seed0.json").unlink()
+    (tmp_path / "own" / "a" / "0.npz").rename(tmp_path / "own" / "a" / "10.npz")
+    with pytest.raises(RunError, match=f"are not those that {folder} was made with"):
+        Task(config).recognise_data(folder)
+
+
+def test_sets_that_never_change_leave_no_note(tmp_path: Path) -> None:
+    Task(TrainConfig()).recognise_data(tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_gpu_is_refused_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:

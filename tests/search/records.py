@@ -70,6 +70,7 @@ def result(**changes: Mapping[str, Any]) -> dict[str, Any]:
         "network": "vgg_small",
         "time_steps": 4,
         "split_policy": "half and half",
+        "samples": {"train": 70, "validation": 20, "test": 10},
         "skipped_recordings": ["a.bin"],
         "kept_whole": {"attention": "not followed"},
         "trials": 6,

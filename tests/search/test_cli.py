@@ -55,8 +55,8 @@ def search_is(monkeypatch: pytest.MonkeyPatch) -> Callable[[Search], None]:
         (["--budget.target", "40"], "budget.target is a share"),
         (["--seed"], "--seed needs a value"),
         (["ddpg"], "found 'ddpg'"),
-        (["--seed", "1.5"], "seed cannot be used"),
-        (["--data", "none"], "No data is called"),
+        (["--seed", "1.5"], "seed must be a whole number"),
+        (["--data", "none"], "No data set is called"),
         (["--strategy.options.x", "[1,"], "strategy.options.x cannot be used"),
     ],
 )
@@ -159,14 +159,16 @@ def test_help_names_every_strategy_data_set_and_network() -> None:
         assert [line.split()[0] for line in section.splitlines()[1:]] == sorted(names)
 
 
-def test_help_names_settings_with_their_defaults() -> None:
+def test_help_names_settings_with_their_defaults_and_meaning() -> None:
     lines = help_text().splitlines()
     for line in (
-        "  seed=0",
-        "  name=null",
-        "  budget.target=0.5",
-        "  estimator.confidence=0.95",
-        "  data.augment=False",
+        "  seed=0                              Root of all random numbers, 0 or greater",
+        "  name=null                           Folder of the run, below runs; null: main settings and a hash of all",
+        "  budget.target=0.5                   Share of the dense network's SynOps, above 0 and at most 1",
+        "  space.recalibration_batch_size=128  Training samples in each of them",
+        "  data.augment=False                  Whether training batches are varied at random",
+        "training.*, finetuning.*: recipes, whose defaults come with the data or --training NAME:",
+        "  optimizer           Optimiser: sgd or adamw",
     ):
         assert line in lines
 

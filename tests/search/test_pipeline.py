@@ -12,11 +12,23 @@ from typing import Any
 import optuna
 import pytest
 import torch
+from torch import nn
 
+from conf.identity import identity
+from conf.schema import TrainConfig
 from lightning_snn.artifact import load_artifact
+from lightning_snn.artifact import save_artifact
+from lightning_snn.errors import SurgeryError
+from lightning_snn.files import write_json
+from lightning_snn.run_folder import RunFolder
+from lightning_snn.surgery import ChannelPlan
 from lightning_snn.surgery import channel_groups
+from search.baseline import obtain_baseline
 from search.cli import main
+from search.configuration import load_config
+from search.configuration import restore_config
 from search.strategies import STRATEGIES
+from search.task import SearchTask
 
 SETTINGS = {
     "threads": 1,
@@ -48,6 +60,11 @@ def ThreeChannels(plan):
 
 def SevenClasses(plan):
     return Net(1, 7)
+
+class OneLayer(nn.Sequential):
+    def __init__(self, plan):
+        super().__init__(layer.Flatten(), layer.Linear(64, 10), neuron.LIFNode())
+        functional.set_step_mode(self, "m")
 
 class GroupNormed(nn.Sequential):
     def __init__(self, plan):
@@ -248,6 +265,7 @@ def test_other_settings_under_the_same_name_are_refused(
         ("--trainer.accelerator gpu", "no CUDA device"),
         ("--runs /proc/runs", "cannot be written to"),
         ("--baseline.artifact /nowhere", "/nowhere"),
+        ("--network._target_ own_networks_for_tests.OneLayer", "has no channels to prune"),
     ],
 )
 def test_wrong_input_is_one_sentence_and_leaves_nothing(
@@ -272,7 +290,64 @@ def test_wrong_input_is_one_sentence_and_leaves_nothing(
     assert error.startswith("error: ")
     assert error.count("\n") == 1, error
     assert expected in error
+    assert not list(runs.rglob("training")), "refused before it was trained"
     assert sorted(runs.rglob("*.json")) == before
+
+
+def test_a_given_network_is_traced_once_for_itself_and_fresh_ones_before_anything_is_written(
+    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (dense,) = shared.glob("*/network")
+    traced: list[nn.Module] = []
+    trace = SearchTask.channel_plan
+
+    def note(task: SearchTask, network: nn.Module) -> ChannelPlan:
+        traced.append(network)
+        return trace(task, network)
+
+    monkeypatch.setattr(SearchTask, "channel_plan", note)
+    task = SearchTask(load_config([*TINY, f"baseline.artifact={dense}"]))
+    assert traced == []
+    for starts in (1, 2):
+        obtain_baseline(task, tmp_path / "dense", [])
+        assert len(traced) == starts
+    SearchTask(load_config(TINY))
+    assert len(traced) == 3
+
+
+def test_a_given_network_for_other_images_is_not_saved(
+    shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (dense,) = shared.glob("*/network")
+    command = [*TINY, "--runs", str(tmp_path), "--data", "digits_events", "--baseline.artifact", str(dense)]
+    assert main(command) == 2
+    assert "The network does not take the data, (2, 1, 2," in capsys.readouterr().err
+    assert not list(tmp_path.rglob("network"))
+
+
+def test_a_given_network_that_cannot_be_followed_is_not_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own_network_to_be_given.py").write_text(OWN_NETWORKS)
+    monkeypatch.syspath_prepend(tmp_path)
+    own = "network._target_=own_network_to_be_given.GroupNormed"
+    network = SearchTask(load_config([*TINY, own, "space.skip_unsupported=true"])).new_network()
+    save_artifact(tmp_path / "given", network, torch.zeros(2, 1, 1, 8, 8))
+    task = SearchTask(load_config([*TINY, own, f"baseline.artifact={tmp_path / 'given'}"]))
+    with pytest.raises(SurgeryError, match=r"--space\.skip_unsupported true"):
+        obtain_baseline(task, tmp_path / "dense", [])
+    assert not (tmp_path / "dense").exists()
+
+
+def test_the_folder_of_a_training_is_refused_as_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_json(tmp_path / "dense" / "settings.json", identity(TrainConfig()))
+    assert main([*TINY, "--runs", str(tmp_path), "--name", "dense"]) == 2
+    assert "dense holds a run of another command: settings of 'baseline' are only here." in capsys.readouterr().err
+
+
+def test_a_run_is_restored_with_the_place_of_its_data(tmp_path: Path) -> None:
+    config = load_config([*TINY, "--data.root", "/of/the/run", "--name", "mine", "--runs", str(tmp_path)])
+    with RunFolder(tmp_path / "mine", identity(config), config.data.root).open():
+        pass
+    assert restore_config(tmp_path / "mine") == config
 
 
 def test_a_network_of_ones_own_goes_all_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

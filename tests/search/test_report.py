@@ -118,7 +118,10 @@ def test_heading_says_what_was_searched_and_that_the_budget_is_met(tmp_path: Pat
     page = page_of(record(), tmp_path)
     assert "vgg_small on digits" in page.text
     assert "Strategy ddpg, budget 50.0 % of the dense network's SynOps, T = 4, seed 3" in page.text
-    assert "Split of the data: half and half. Left out as unreadable: 1 recordings." in page.text
+    assert (
+        "Split of the data: half and half. Samples: 70 train, 20 validation, 10 test. Unreadable and left out: 1."
+        in page.text
+    )
     assert "Kept whole, as their channels cannot be followed: attention." in page.text
     assert verdict_of(page) == "met"
     assert "the result needs 48.0 % of the dense network's SynOps; allowed are 50.0 %" in page.text

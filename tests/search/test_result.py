@@ -65,7 +65,9 @@ def evaluation(synops: float, accuracy: float, macs: float = 30.0) -> Evaluation
 
 
 def task() -> SearchTask:
-    data = SimpleNamespace(split_policy="half and half", skipped=["a.bin", "b.bin"])
+    data = SimpleNamespace(
+        split_policy="half and half", skipped=["a.bin", "b.bin"], sizes={"train": 70, "validation": 20}
+    )
     return cast(SearchTask, FakeTask(SearchConfig(seed=3), EXAMPLE, data))
 
 
@@ -105,6 +107,7 @@ def test_the_result_has_the_keys_that_scripts_read(result: dict[str, Any]) -> No
         **dict.fromkeys(("schema", "strategy", "seed", "data", "network", "time_steps", "trials", "evaluations")),
         **dict.fromkeys(("split_policy", "skipped_recordings")),
         "kept_whole": set(),
+        "samples": {"train", "validation", "test"},
         "baseline": NETWORK_KEYS,
         "result": NETWORK_KEYS | {"widths"},
         "budget": {"target_fraction", "target_synops", "met", "tightened"},
@@ -195,7 +198,7 @@ def test_the_table_says_whether_the_budget_is_met(result: dict[str, Any]) -> Non
 
 
 def test_the_table_says_what_the_figures_must_be_read_with(result: dict[str, Any]) -> None:
-    said = "Split of the data: half and half. Left out as unreadable: 2 recordings."
+    said = "Split of the data: half and half. Samples: 70 train, 20 validation, 10 test. Unreadable and left out: 2."
     assert said in " ".join(shown(result).split())
     whole = result | {"kept_whole": {"attention.qkv": "not followed", "norm": "not followed"}}
     kept = "Kept whole, as their channels cannot be followed: attention.qkv, norm."

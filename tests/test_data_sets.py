@@ -146,4 +146,4 @@ def test_event_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = {"data.root": tmp_path / "mine", "data.options.size": 16, "data.options.sensor": "[128,128]"}
     search(tmp_path, monkeypatch, "event_folder", "dvs_compact", **settings, **{"data.on_bad_file": "skip"})
     (run,) = [folder for folder in (tmp_path / "runs").iterdir() if folder.name != "_shared"]
-    assert json.loads((run / "result.json").read_text())["skipped"] == ["left/broken.aedat"]
+    assert json.loads((run / "result.json").read_text())["skipped_recordings"] == ["left/broken.aedat"]

@@ -104,11 +104,13 @@ def test_projection_is_the_least_exponent_that_fits_plus_single_channels(case: C
 @settings(max_examples=150, deadline=None)
 @given(cases())
 def test_projection_keeps_the_order_of_ratios_to_a_channel(case: Case) -> None:
-    found = list(zip(case.ratios, case.project(), case.full, strict=True))
-    for ratio_a, width_a, full_a in found:
-        for ratio_b, width_b, full_b in found:
+    found = list(zip(case.ratios, case.project(), case.full, case.rounded()[1], strict=True))
+    for ratio_a, width_a, full_a, _ in found:
+        for ratio_b, width_b, full_b, others in found:
             if ratio_a > ratio_b:
-                assert width_a / full_a >= width_b / full_b - 0.5 / full_a - 1.5 / full_b
+                # a lost half a channel to rounding; b was given up to one by the floor, and one or two by growth
+                given = 1.0 + (2.0 if others else 1.0)
+                assert width_a / full_a >= width_b / full_b - 0.5 / full_a - given / full_b
 
 
 @settings(max_examples=150, deadline=None)

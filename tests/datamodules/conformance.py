@@ -180,35 +180,37 @@ class DataModuleConformance:
         forwards, backwards = build().train_dataloader(), build().train_dataloader()
         orders = {}
         for epoch in (0, 1, 2):
-            forwards.sampler.set_epoch(epoch)  # type: ignore[attr-defined]
+            forwards.sampler.set_epoch(epoch)  # type: ignore[attr-defined]  # a DistributedSampler's
             orders[epoch] = self.samples(forwards)
         torch.manual_seed(99)
         for epoch in (2, 0, 1):
-            backwards.sampler.set_epoch(epoch)  # type: ignore[attr-defined]
+            backwards.sampler.set_epoch(epoch)  # type: ignore[attr-defined]  # a DistributedSampler's
             assert self.samples(backwards) == orders[epoch]
 
     def test_epochs_and_seeds_differ_in_order(self, build: Build) -> None:
         orders = []
         for seed, epoch in ((0, 0), (0, 1), (1, 0), (1, 1)):
             sampler = build(seed=seed).train_dataloader().sampler
-            sampler.set_epoch(epoch)  # type: ignore[attr-defined]
+            sampler.set_epoch(epoch)  # type: ignore[attr-defined]  # a DistributedSampler's
             orders.append(tuple(sampler))
         assert len(set(orders)) == 4  # (0, 1) and (1, 0) too: no seed + epoch
 
     def test_loading_draws_nothing_from_the_default_generators(self, build: Build) -> None:
         module = build(augment=True)
+        # NumPy's state is a tuple unless another form is asked for
         before = torch.get_rng_state(), np.random.get_state()[1].copy()  # type: ignore[index]
         for loader in (module.train_dataloader(), module.val_dataloader(), module.test_dataloader()):
             inputs_of(loader)
         module.calibration_batches(2, 4)
         assert torch.equal(torch.get_rng_state(), before[0])
+        # NumPy's state is a tuple unless another form is asked for
         assert np.array_equal(np.random.get_state()[1], before[1])  # type: ignore[index]
 
     def test_evaluation_shows_every_sample_once_in_a_fixed_order(self, build: Build) -> None:
         module = build()
         for loader in (module.val_dataloader(), module.test_dataloader()):
             assert torch.equal(inputs_of(loader), inputs_of(loader))
-            assert len(labels_of(loader)) == len(loader.dataset)  # type: ignore[arg-type]
+            assert len(labels_of(loader)) == len(loader.dataset)  # type: ignore[arg-type]  # a sized dataset
 
     def test_calibration_shows_training_inputs(self, build: Build) -> None:
         plain = build(train_samples=20)
@@ -246,7 +248,7 @@ class DataModuleConformance:
         def refuse() -> None:
             raise AssertionError("The test split was read.")
 
-        module.read_test = refuse  # type: ignore[method-assign, assignment]
+        module.read_test = refuse  # type: ignore[method-assign, assignment]  # replaced for the test
         module.prepare_data()
         for stage in ("fit", "validate", "test"):
             module.setup(stage)

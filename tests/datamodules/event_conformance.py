@@ -51,7 +51,7 @@ def replace_reading(module: EventDataModule, reading: Callable[[Source], Recordi
     def sources(*, test: bool) -> list[Source]:
         return [source._replace(read=partial(reading, source)) for source in listed(test=test)]
 
-    module.sources = sources  # type: ignore[method-assign]
+    module.sources = sources  # type: ignore[method-assign]  # replaced for the test
 
 
 def break_recordings(module: EventDataModule, names: Sequence[str]) -> None:
@@ -68,7 +68,7 @@ def break_recordings(module: EventDataModule, names: Sequence[str]) -> None:
 def shown_in(module: EventDataModule, epoch: int) -> Tensor:
     """Return the training inputs of an epoch, in the order of the split's positions."""
     split = module.train_dataloader().dataset
-    size = len(split)  # type: ignore[arg-type]
+    size = len(split)  # type: ignore[arg-type]  # a sized dataset
     return torch.stack([split[epoch * size + position][0] for position in range(size)])
 
 
@@ -163,7 +163,7 @@ class EventDataModuleConformance(DataModuleConformance):
             assert not test, "The test split was listed."
             return listed(test=test)
 
-        module.sources = refuse  # type: ignore[method-assign]
+        module.sources = refuse  # type: ignore[method-assign]  # replaced for the test
         for stage in ("fit", "validate", "test"):
             module.setup(stage)
         inputs_of(module.train_dataloader())
@@ -243,7 +243,7 @@ class EventDataModuleConformance(DataModuleConformance):
         assert torch.equal(shown_in(again, 1), second)
         assert torch.equal(shown_in(again, 0), first)
         loader = again.train_dataloader()
-        loader.sampler.set_epoch(1)  # type: ignore[attr-defined]
+        loader.sampler.set_epoch(1)  # type: ignore[attr-defined]  # a DistributedSampler's
         positions = [number % 20 for number in loader.sampler]
         assert torch.equal(inputs_of(loader), second[positions])
         for x, y in ((first, second), (first, plain), (second, plain)):
@@ -278,8 +278,8 @@ class EventDataModuleConformance(DataModuleConformance):
     def test_varied_training_shows_the_samples_of_plain_training_in_its_order(self, build: Build) -> None:
         plain, varied = build().train_dataloader(), build(drop=0.2).train_dataloader()
         for epoch in (0, 3):
-            plain.sampler.set_epoch(epoch)  # type: ignore[attr-defined]
-            varied.sampler.set_epoch(epoch)  # type: ignore[attr-defined]
+            plain.sampler.set_epoch(epoch)  # type: ignore[attr-defined]  # a DistributedSampler's
+            varied.sampler.set_epoch(epoch)  # type: ignore[attr-defined]  # a DistributedSampler's
             assert torch.equal(labels_of(plain), labels_of(varied))
             ratio = inputs_of(varied).sum((1, 2, 3, 4)) / inputs_of(plain).sum((1, 2, 3, 4))
             assert (ratio - 0.8).abs().max() < 0.02
@@ -289,10 +289,12 @@ class EventDataModuleConformance(DataModuleConformance):
         alone = build(**options).train_dataloader()
         ranks = [build(**options).train_dataloader() for _ in range(2)]
         for rank, loader in enumerate(ranks):
+            # a DistributedSampler has these
             loader.sampler.num_replicas, loader.sampler.rank = 2, rank  # type: ignore[attr-defined]
+            # a DistributedSampler has these
             loader.sampler.num_samples, loader.sampler.total_size = 10, 20  # type: ignore[attr-defined]
         for loader in (alone, *ranks):
-            loader.sampler.set_epoch(4)  # type: ignore[attr-defined]
+            loader.sampler.set_epoch(4)  # type: ignore[attr-defined]  # a DistributedSampler's
         whole, halves = inputs_of(alone), [inputs_of(loader) for loader in ranks]
         assert torch.equal(whole[0::2], halves[0])
         assert torch.equal(whole[1::2], halves[1])

@@ -140,7 +140,7 @@ class TestDownload:
 
         fresh = tmp_path / "fresh"
 
-        class Slower(datasets.NMNIST):  # type: ignore[misc]
+        class Slower(datasets.NMNIST):  # type: ignore[misc]  # tonic is untyped
             def __init__(self, *args: Any, **options: Any) -> None:
                 if not (fresh / "NMNIST").is_dir():
                     shutil.copytree(root / "NMNIST", fresh / "NMNIST")

@@ -182,7 +182,7 @@ def test_a_recording_of_another_sensor_is_a_bad_one(build: Callable[..., ToyEven
 
 def test_a_split_without_recordings_is_an_error(build: Callable[..., ToyEvents], tmp_path: Path) -> None:
     module = build()
-    module.sources = lambda *, test: []  # type: ignore[method-assign]
+    module.sources = lambda *, test: []  # type: ignore[method-assign]  # replaced for the test
     with pytest.raises(DataError, match=rf"^The training split of toy has no recordings below {tmp_path}\. Name"):
         module.setup("fit")
 

@@ -28,7 +28,7 @@ def images(count: int) -> Tensor:
 def by_torchvision(name: str, x_BCHW: Tensor, magnitude: int) -> list[Tensor]:
     """Return what torchvision's operation gives, with a sign that it draws."""
 
-    class Single(v2.RandAugment):  # type: ignore[misc]
+    class Single(v2.RandAugment):  # type: ignore[misc]  # torchvision is untyped
         _AUGMENTATION_SPACE: ClassVar[Any] = {name: v2.RandAugment._AUGMENTATION_SPACE[name]}
 
     transform = Single(num_ops=1, magnitude=magnitude)
@@ -83,7 +83,7 @@ def test_an_image_gets_what_it_would_get_among_others_and_the_input_stays_whole(
 
 def test_draws_come_from_torch_s_default_generator_only() -> None:
     x_BCHW = images(16)
-    before = random.getstate(), np.random.get_state()[1].copy()  # type: ignore[index]
+    before = random.getstate(), np.random.get_state()[1].copy()  # type: ignore[index]  # a tuple, unless legacy is off
     results: list[Tensor] = []
     for seed in (1, 2, 1):
         torch.manual_seed(seed)

@@ -86,7 +86,7 @@ def test_a_class_of_ones_own_is_loaded_into_the_dense_network_given(keep: dict[s
 
 def test_a_class_with_an_attribute_called_architecture_of_its_own_is_not_taken_for_a_family(tmp_path: Path) -> None:
     network = residual()
-    network.architecture = {"layers": 3}  # type: ignore[assignment]
+    network.architecture = {"layers": 3}  # type: ignore[assignment]  # a user's own attribute
     save_artifact(tmp_path / "saved", network, EXAMPLE)
     assert torch.equal(logits(load_artifact(tmp_path / "saved", residual(seed=1))), logits(network))
 

@@ -178,7 +178,7 @@ def test_a_second_training_step_starts_from_clean_neurons() -> None:
 def test_prediction_is_the_average_over_time_with_or_without_labels() -> None:
     model, (x_NCHW, y_N) = classifier(), images(5)
     for data in (loader(x_NCHW, y_N, 2), DataLoader(x_NCHW, 2)):  # type: ignore[arg-type]  # a tensor is a dataset
-        scores_NK = torch.cat(quiet_trainer().predict(model, data))  # type: ignore[arg-type]
+        scores_NK = torch.cat(quiet_trainer().predict(model, data))  # type: ignore[arg-type]  # one loader, one list
         with torch.no_grad():
             expected_NK = run_network(model.network.eval(), x_NCHW.expand(3, 5, 1, 4, 4)).mean(dim=0)
         assert torch.allclose(scores_NK, expected_NK, atol=1e-6)
@@ -259,4 +259,5 @@ def test_a_trainer_keeps_its_callbacks_logger_and_checkpoints(tmp_path: Path) ->
     assert restored.hparams["label_smoothing"] == 0.1
     assert "network" not in restored.hparams
     again = trainer.validate(restored, data, verbose=False)[0]
+    # there is one after a fit
     assert again["val_accuracy"] == pytest.approx(float(best.best_model_score))  # type: ignore[arg-type]

@@ -72,6 +72,7 @@ class Convolution:
 def loops(case: Convolution) -> NDArray[np.int64]:
     """Operations ``[B, C]``: every output, every tap, one comparison each."""
     pads = [(0, 0), (0, 0), *case.padding]
+    # the mode is one of NumPy's
     padded_BC = np.pad(case.x_BC, pads, mode=PADDING_MODES[case.mode])  # type: ignore[call-overload]
     size = padded_BC.shape[2:]
     outputs, inputs, *kernel = case.weight_OCK.shape

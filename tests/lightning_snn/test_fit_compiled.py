@@ -93,7 +93,7 @@ def test_machine_code_learns_the_same_without_dropout() -> None:
     """Its dropout draws from a stream of its own."""
     eager, net = network(), network()
     for each in (eager, net):
-        each.get_submodule("body")[5] = nn.Identity()  # type: ignore[operator]
+        each.get_submodule("body")[5] = nn.Identity()  # type: ignore[operator]  # a Sequential
     train(eager, compile=False, epochs=1)
     train(net, compile=True, epochs=1)
     for name, value in eager.state_dict().items():

@@ -82,7 +82,7 @@ class Averaged(Echo):
 
 class Pair(Echo):
     def forward(self, x_TBCHW: Tensor) -> Tensor:
-        return (x_TBCHW, x_TBCHW)  # type: ignore[return-value]
+        return (x_TBCHW, x_TBCHW)  # type: ignore[return-value]  # wrong on purpose
 
 
 @pytest.mark.parametrize(

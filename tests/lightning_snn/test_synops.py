@@ -136,7 +136,7 @@ def test_sum_over_steps_equals_single_steps() -> None:
                 conv(step_TBCHW)
         return meter.report().total * meter.report().samples
 
-    assert total(x_TBCHW) == total(*x_TBCHW.split(1)) > 0  # type: ignore[no-untyped-call]
+    assert total(x_TBCHW) == total(*x_TBCHW.split(1)) > 0  # type: ignore[no-untyped-call]  # PyTorch's, untyped
 
 
 def test_first_layer_switch_changes_only_its_own_share() -> None:
@@ -190,7 +190,7 @@ def test_a_training_pass_can_be_counted() -> None:
     network = spiking_net().train()
     with SynOpsMeter(network) as meter:
         meter.start_batch(2, 3)
-        run_network(network, images(2, 3)).sum().backward()  # type: ignore[no-untyped-call]
+        run_network(network, images(2, 3)).sum().backward()  # type: ignore[no-untyped-call]  # PyTorch's, untyped
     assert meter.report().total > 0
     assert network.get_parameter("0.weight").grad is not None
 
@@ -222,9 +222,9 @@ def test_half_precision_counts_the_same() -> None:
 
 def test_unknown_options_name_the_allowed_ones() -> None:
     with pytest.raises(ValueError, match=r"first_layer must be one of apart, add, drop, found 'keep'"):
-        SynOpsMeter(nn.Linear(1, 1), first_layer="keep")  # type: ignore[arg-type]
+        SynOpsMeter(nn.Linear(1, 1), first_layer="keep")  # type: ignore[arg-type]  # wrong on purpose
     with pytest.raises(ValueError, match=r"analog_hidden must be one of add, apart, found 'drop'"):
-        measure_synops(nn.Linear(1, 1), [], analog_hidden="drop")  # type: ignore[arg-type]
+        measure_synops(nn.Linear(1, 1), [], analog_hidden="drop")  # type: ignore[arg-type]  # wrong on purpose
 
 
 @pytest.mark.parametrize("refused", [nn.ConvTranspose2d(1, 1, 2), layer.ConvTranspose1d(1, 1, 2), nn.LSTM(2, 2)])
@@ -238,7 +238,7 @@ def test_misuse_is_one_sentence() -> None:
     with pytest.raises(ValueError, match="at least one batch"):
         measure_synops(network, [])
     with pytest.raises(ValueError, match="found a tuple"):
-        measure_synops(network, [(images(1, 1), 0)])  # type: ignore[list-item]
+        measure_synops(network, [(images(1, 1), 0)])  # type: ignore[list-item]  # wrong on purpose
     with pytest.raises(ValueError, match="layer 0 ran before any"), SynOpsMeter(network):
         run_network(network, images(1, 1))
     with pytest.raises(ValueError, match="T=2 and B=0"):

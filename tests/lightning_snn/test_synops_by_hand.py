@@ -96,7 +96,7 @@ def test_mask_of_prune_and_of_a_parametrisation_is_seen() -> None:
 
     parametrised, pruned = layer.Linear(4, 4), layer.Linear(4, 4)
     parametrize.register_parametrization(parametrised, "weight", Masked())
-    prune.random_unstructured(pruned, "weight", amount=12)  # type: ignore[no-untyped-call]
+    prune.random_unstructured(pruned, "weight", amount=12)  # type: ignore[no-untyped-call]  # PyTorch's, untyped
     for module, live in ((parametrised, 8), (pruned, 4)):
         report = measure_synops(Passing(module), [torch.ones(1, 1, 4)], first_layer="add")
         assert report.total == live

@@ -270,7 +270,7 @@ def wandb_runs(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[dict[str,
         return made[-1][1]
 
     monkeypatch.setattr(wandb, "init", init)
-    return made  # type: ignore[return-value]
+    return made  # type: ignore[return-value]  # FakeRun stands in
 
 
 def test_weights_and_biases_gets_every_epoch_once(

@@ -79,6 +79,7 @@ def test_two_processes_see_disjoint_samples_and_together_all(straight: Path) -> 
     assert len(first) == len(second) == STEPS * EPOCHS
     for epoch in range(EPOCHS):
         steps = slice(epoch * STEPS, (epoch + 1) * STEPS)
+        # what JSON gave back is a list
         one, two = ([sample for step in rank[steps] for sample in step["seen"]] for rank in (first, second))  # type: ignore[attr-defined]
         assert len(one) == len(two) == SAMPLES // 2
         assert set(one).isdisjoint(two)

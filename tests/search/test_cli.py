@@ -41,7 +41,7 @@ def search_is(monkeypatch: pytest.MonkeyPatch) -> Callable[[Search], None]:
 
     def put(search: Search) -> None:
         module = types.ModuleType("search.pipeline")
-        module.run_search = search  # type: ignore[attr-defined]
+        module.run_search = search  # type: ignore[attr-defined]  # a stand-in
         monkeypatch.setitem(sys.modules, "search.pipeline", module)
 
     return put

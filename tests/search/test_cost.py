@@ -70,7 +70,7 @@ def spiking(*layers: nn.Module) -> list[nn.Module]:
     """Return each layer with a batch norm and a neuron that fires at half a standard deviation after it."""
     stack: list[nn.Module] = []
     for each in layers:
-        channels = len(each.weight)  # type: ignore[arg-type]
+        channels = len(each.weight)  # type: ignore[arg-type]  # convolutions have one
         norm = layer.BatchNorm2d(channels)
         nn.init.uniform_(norm.weight, 0.5, 1.5)
         stack += [each, norm, neuron.LIFNode(tau=2.0, decay_input=False, v_threshold=0.5)]

@@ -68,6 +68,7 @@ def trial(widths: tuple[int, ...]) -> FrozenTrial:
 
 
 def tune(bench: Bench, widths: tuple[int, ...], folder: Path) -> Any:
+    # a stand-in for the evaluator
     return finetune_within_budget(trial(widths), bench, CONTEXT, BUDGET, folder, [])  # type: ignore[arg-type]
 
 

@@ -100,7 +100,7 @@ def evaluator(seed: int = 0, **estimator: object) -> Evaluator:
         finetuning=TrainingConfig(epochs=7),
         estimator=dataclasses.replace(
             EstimatorConfig(min_samples=4, max_samples=12, batch=2),
-            **estimator,  # type: ignore[arg-type]
+            **estimator,  # type: ignore[arg-type]  # values of several types
         ),
     )
     return cast(Evaluator, FakeEvaluator(config))

@@ -29,7 +29,6 @@ SETTINGS = (
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")
 def test_two_workers_take_the_same_samples_as_one(tmp_path: Path) -> None:
     taken: dict[int, list[Sample]] = {}
     for workers in (1, 2):

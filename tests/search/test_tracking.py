@@ -226,7 +226,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
     def init(**arguments: Any) -> FakeRun:
         seen.update(arguments, run=FakeRun(starting_step=4))
-        return seen["run"]  # type: ignore[no-any-return]
+        return seen["run"]  # type: ignore[no-any-return]  # filled by a hook
 
     monkeypatch.setattr(wandb, "init", init)
     return seen

@@ -356,6 +356,7 @@ def test_context_of_other_parameters_is_refused_at_once() -> None:
 
 def test_global_generators_are_left_alone() -> None:
     def state() -> list[Any]:
+        # NumPy's state is a tuple unless another form is asked for
         return [random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()]  # type: ignore[index]
 
     before = state()

@@ -89,7 +89,7 @@ def test_no_noise_returns_the_mean() -> None:
 def test_impossible_schedule_is_refused(changed: dict[str, float], message: str) -> None:
     settings = {"warmup": 10, "start": 0.5, "floor": 0.02, "decay": 0.9, **changed}
     with pytest.raises(SearchError, match=message):
-        NoiseSchedule(**settings)  # type: ignore[arg-type]
+        NoiseSchedule(**settings)  # type: ignore[arg-type]  # values of several types
 
 
 def test_floor_of_zero_needs_a_decay() -> None:

@@ -59,6 +59,7 @@ def test_every_strategy_is_tested() -> None:
 def test_rules_land_just_within_the_budget(name: str) -> None:
     context = make_context()
     sampler = build_strategy(name, seed=0, context=context)
+    # rules look at neither study nor trial
     ratios = [sampler.sample_independent(None, None, n, d) for n, d in context.space.items()]  # type: ignore[arg-type]
     used = context.cost(widths_of(ratios, context.full)) / context.target_cost
     assert 0.85 <= used <= 1.0
@@ -67,6 +68,7 @@ def test_rules_land_just_within_the_budget(name: str) -> None:
 def test_uniform_keeps_the_same_share_everywhere() -> None:
     context = make_context()
     sampler = build_strategy("uniform", seed=0, context=context)
+    # rules look at neither study nor trial
     ratios = [sampler.sample_independent(None, None, n, d) for n, d in context.space.items()]  # type: ignore[arg-type]
     common = sorted(ratios)[1]
     for ratio, full in zip(ratios, context.full, strict=True):
@@ -78,6 +80,7 @@ def test_l1_removes_the_lowest_relative_scores() -> None:
     sampler = build_strategy("l1", seed=0, context=context)
     kept_worst, removed_best = [], []
     for (name, distribution), full in zip(context.space.items(), context.full, strict=True):
+        # rules look at neither study nor trial
         ratio = sampler.sample_independent(None, None, name, distribution)  # type: ignore[arg-type]
         kept = round(ratio * full)
         relative = sorted(context.scores[name] / context.scores[name].mean(), reverse=True)

@@ -13,7 +13,7 @@ from conf.loading import groups_of
 from conf.schema import TaskConfig
 from conf.schema import TrainingConfig
 
-TITLES = {"strategy": "Strategies", "data": "Data sets", "network": "Networks"}
+TITLES = {"strategy": "Strategies", "pruning": "Pruners", "data": "Data sets", "network": "Networks"}
 """Groups whose names are explained, in this order; the others are only listed."""
 
 

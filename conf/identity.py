@@ -5,6 +5,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from conf.schema import RunConfig
@@ -31,6 +32,9 @@ def identity(config: RunConfig) -> dict[str, Any]:
         del values[key]
     del values["data"]["root"]
     values.get("estimator", {}).pop("workers", None)
+    if values.get("pruning", {}).get("name") == "none":
+        for section in ("pruning", "finetuning", "baseline"):
+            del values[section]
     return values
 
 
@@ -43,3 +47,10 @@ def run_name(config: RunConfig, *parts: str) -> str:
         return config.name
     network = (config.network._target_ or config.network.name).rsplit(".", 1)[-1]
     return "-".join((config.data.name, network, *parts, f"s{config.seed}", digest(identity(config))))
+
+
+def dense_folder(config: RunConfig) -> Path:
+    """Return the folder of a configuration's dense network, named by all that shapes it: runs that need it share it."""
+    settings = identity(config)
+    shaping = ("seed", "data", "network", "training", "baseline", "trainer")
+    return Path(config.runs) / "_shared" / digest({key: settings[key] for key in shaping})

@@ -19,10 +19,10 @@ from conf.schema import SearchConfig
 from conf.schema import TaskConfig
 from conf.schema import TrainConfig
 
-GROUPS = ("data", "network", "training", "strategy", "logger", "experiment")
+GROUPS = ("data", "network", "training", "pruning", "strategy", "logger", "experiment")
 NOTHING = (("experiment", "null"), ("experiment", "none"))
 """Every other group needs one of its files."""
-WORDS = {"data": "data set", "training": "training recipe"}
+WORDS = {"data": "data set", "training": "training recipe", "pruning": "pruner"}
 """What a name of a group is called in a sentence, where the group's own name will not do."""
 SHORT = {"lr": "learning_rate", "wd": "weight_decay", "T": "time_steps"}
 """Usual short names, to suggest the setting that is meant."""

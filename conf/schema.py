@@ -107,7 +107,30 @@ class BaselineConfig:
     """Where the dense network comes from."""
 
     artifact: str | None = None
-    """Folder of a saved network, such as ``runs/NAME/network``; null: train one."""
+    """Folder of a saved network, such as ``runs/NAME/network``; null: train one, once for all runs that need it."""
+
+
+@dataclass
+class PruningConfig:
+    """How a network is pruned, outside of a search."""
+
+    name: str = "none"
+    """Pruner, or ``none``; ``--pruning NAME`` sets it together with its options."""
+    target: float | None = None
+    """Share of the dense network's SynOps to keep; null: as the options say, or half where they say nothing."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """Options of the pruner, as ``pruning.options.NAME``; a wrong NAME lists those it has."""
+    calibration_batches: int = 4
+    """Training batches that the pruner measures SynOps and batch norm on."""
+    calibration_batch_size: int = 128
+    """Training samples in each of them."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        _at_least("pruning.calibration_batches", self.calibration_batches, 1)
+        _at_least("pruning.calibration_batch_size", self.calibration_batch_size, 1)
+        if self.target is not None:
+            _within("pruning.target", self.target, 0.0, 1.0, open_ends=True)
 
 
 @dataclass
@@ -299,6 +322,8 @@ class RunConfig(TaskConfig):
     runs: str = "runs"
     """Folder of all runs."""
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    finetuning: TrainingConfig = field(default_factory=TrainingConfig)
+    baseline: BaselineConfig = field(default_factory=BaselineConfig)
     logger: LoggerConfig = field(default_factory=LoggerConfig)
 
     def __post_init__(self) -> None:
@@ -313,7 +338,9 @@ class RunConfig(TaskConfig):
 
 @dataclass
 class TrainConfig(RunConfig):
-    """One run of ``python -m lightning_snn.train``."""
+    """One run of ``python -m lightning_snn.train``. Fine-tuning and baseline are for networks that are pruned."""
+
+    pruning: PruningConfig = field(default_factory=PruningConfig)
 
 
 @dataclass
@@ -337,8 +364,6 @@ class MeasureConfig(TaskConfig):
 class SearchConfig(RunConfig):
     """One run of ``python -m search``."""
 
-    finetuning: TrainingConfig = field(default_factory=TrainingConfig)
-    baseline: BaselineConfig = field(default_factory=BaselineConfig)
     space: SpaceConfig = field(default_factory=SpaceConfig)
     estimator: EstimatorConfig = field(default_factory=EstimatorConfig)
     budget: BudgetConfig = field(default_factory=BudgetConfig)

@@ -15,10 +15,11 @@ from conf.schema import ConfigError
 from datamodules.errors import DataError
 from lightning_snn.errors import ArtifactError
 from lightning_snn.errors import NetworkError
+from lightning_snn.errors import PruningError
 from lightning_snn.errors import RunError
 from lightning_snn.errors import SurgeryError
 
-MENDABLE = (ConfigError, DataError, NetworkError, SurgeryError, ArtifactError, RunError)
+MENDABLE = (ConfigError, DataError, NetworkError, SurgeryError, PruningError, ArtifactError, RunError)
 """Errors that a user can cause and mend; any other is ours, and shows its traceback."""
 GOES_ON = "The same command goes on from here."
 

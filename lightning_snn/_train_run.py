@@ -22,6 +22,8 @@ from lightning_snn._command import Terminated
 from lightning_snn._command import is_first_process
 from lightning_snn._markdown import markdown_table
 from lightning_snn._markdown import print_plain
+from lightning_snn._prune_report import pruned_table
+from lightning_snn._prune_run import carry_out_pruning
 from lightning_snn._train_tracking import TrainTracker
 from lightning_snn._train_tracking import open_tracker
 from lightning_snn._train_tracking import train_run_name
@@ -35,6 +37,7 @@ from lightning_snn.firing_rates import RateMeter
 from lightning_snn.history import History
 from lightning_snn.progress import EpochProgress
 from lightning_snn.progress import Reporter
+from lightning_snn.pruners import check_pruner
 from lightning_snn.run_folder import RunFolder
 from lightning_snn.seeds import seed_for
 from lightning_snn.task import Task
@@ -53,11 +56,13 @@ def run_training(config: TrainConfig, console: Console | None = None) -> dict[st
         What ``result.json`` holds; None in a further process of a training on several devices.
 
     Raises:
-        ConfigError, DataError, NetworkError, SurgeryError, ArtifactError, RunError: What a user can mend,
-            in one sentence.
+        ConfigError, DataError, NetworkError, PruningError, SurgeryError, ArtifactError, RunError: What a user can
+            mend, in one sentence.
     """
     console = console or Console()
     torch.set_num_threads(config.threads)
+    if config.pruning.name != "none":
+        check_pruner(config.pruning.name, config.pruning.options)
     _prepare_devices(config)
     run = RunFolder(Path(config.runs) / train_run_name(config), identity(config), config.data.root)
     if not is_first_process(config.trainer.devices):
@@ -65,9 +70,9 @@ def run_training(config: TrainConfig, console: Console | None = None) -> dict[st
         return None
     if not run.is_finished():
         with Reporter(console) as reporter:
-            _carry_out(config, run, reporter)
+            (_carry_out if config.pruning.name == "none" else carry_out_pruning)(config, run, reporter)
     result = run.result()
-    print_plain(console, result_table(result))
+    print_plain(console, (result_table if config.pruning.name == "none" else pruned_table)(result))
     console.print(f"{run.path / 'network'} holds the network.", soft_wrap=True, highlight=False)
     return result
 

@@ -88,4 +88,7 @@ def open_tracker(config: TrainConfig, folder: Path) -> TrainTracker:
 
 def train_run_name(config: TrainConfig) -> str:
     """Return the name of a training's folder and W&B run."""
-    return run_name(config, "train")
+    pruning = config.pruning
+    if pruning.name == "none":
+        return run_name(config, "train")
+    return run_name(config, pruning.name, *([] if pruning.target is None else [f"{pruning.target:g}"]))

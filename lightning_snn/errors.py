@@ -12,6 +12,10 @@ class SurgeryError(ValueError):
     """Channels cannot be removed from a network, or removing them did not have its effect."""
 
 
+class PruningError(ValueError):
+    """A network cannot be pruned the way it was asked for."""
+
+
 class ArtifactError(ValueError):
     """A saved network is missing, incomplete, or not ours."""
 

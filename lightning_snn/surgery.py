@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from dataclasses import replace
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch import nn
@@ -31,6 +32,7 @@ from lightning_snn._channel_proof import awake_copy
 from lightning_snn._channel_proof import prove_equal
 from lightning_snn._channel_proof import run_small
 from lightning_snn._channel_trace import trace
+from lightning_snn._fan_out import WeightedLayer
 from lightning_snn.errors import SurgeryError
 from lightning_snn.errors import nearest
 
@@ -168,6 +170,27 @@ class ChannelPlan:
         """
         removed = self._removed(network, keep)
         return silenced_copy(network, [(self._uses[group], channels) for group, channels in removed.items()])
+
+    def live_synapses(self, network: nn.Module, keep: Keep) -> dict[str, Tensor]:
+        """Return which weights of a network :meth:`shrink` leaves, by convolution and linear layer.
+
+        Returns:
+            Boolean tensors of the weights' shapes, false for weights from or to a channel that goes.
+
+        Raises:
+            SurgeryError: If ``keep`` or the network does not fit.
+        """
+        weights = {n: m.weight for n, m in network.named_modules() if isinstance(m, WeightedLayer)}
+        live = {name: torch.ones_like(weight, dtype=torch.bool) for name, weight in weights.items()}
+        for group, channels in self._removed(network, keep).items():
+            for use in self._uses[group]:
+                if use.layer not in live or use.side not in ("in", "out"):
+                    continue
+                if use.side == "in" and getattr(network.get_submodule(use.layer), "groups", 1) > 1:
+                    continue  # its second axis counts inside one block, and whole blocks go with its outputs
+                gone = torch.from_numpy(use.positions_CP[channels].ravel()).to(live[use.layer].device)
+                live[use.layer].index_fill_(1 if use.side == "in" else 0, gone, False)
+        return live
 
     def _removed(self, network: nn.Module, keep: Keep) -> dict[str, NDArray[np.int64]]:
         """Check the arguments, and return the channels that go, by group; only groups that lose some."""

@@ -64,7 +64,12 @@ class SynOpsMeter:
     _warned_of_products: ClassVar[bool] = False
 
     def __init__(
-        self, network: nn.Module, *, first_layer: FirstLayer = "apart", analog_hidden: AnalogHidden = "add"
+        self,
+        network: nn.Module,
+        *,
+        first_layer: FirstLayer = "apart",
+        analog_hidden: AnalogHidden = "add",
+        synapses: nn.Module | None = None,
     ) -> None:
         """Prepare to count.
 
@@ -74,6 +79,8 @@ class SynOpsMeter:
                 (``"apart"``), or neither in the total nor in the sums of the columns (``"drop"``).
             analog_hidden: Whether operations of later layers with analog input are in the total
                 (``"add"``) or not (``"apart"``).
+            synapses: A network of the same layers whose non-zero weights are the live synapses; by default
+                ``network`` itself.
 
         Raises:
             ValueError: If an option has another value.
@@ -88,6 +95,7 @@ class SynOpsMeter:
                     f"layer {name or 'network'}. Build it from those, or measure the network without it."
                 )
         self._network = network
+        self._synapses = dict((synapses or network).named_modules())
         self._first_layer = first_layer
         self._analog_hidden = analog_hidden
         self._counters: dict[str, LayerCounter] = {}  # in order of execution
@@ -159,6 +167,9 @@ class SynOpsMeter:
         return report
 
     def _watch(self, name: str, layer: WeightedLayer) -> RemovableHandle:
+        synapses = self._synapses[name]
+        assert isinstance(synapses, WeightedLayer)
+
         @torch.no_grad()
         def count(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], __: Any) -> None:
             if not self._batches:
@@ -166,7 +177,7 @@ class SynOpsMeter:
                     f"SynOpsMeter must know the sizes of a batch: layer {name} ran before any was announced. "
                     "Call start_batch(time_steps, batch_size) first."
                 )
-            counter = self._counters.setdefault(name, LayerCounter(name, layer))
+            counter = self._counters.setdefault(name, LayerCounter(name, synapses))
             counter.count(args[0] if args else kwargs["input"], len(self._batches) - 1, *self._batches[-1])
 
         # After the layer's forward: masks that a forward pre-hook applies are then in its weight.

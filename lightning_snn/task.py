@@ -113,6 +113,16 @@ class Task:
         """Return T."""
         return self.config.network.time_steps
 
+    @property
+    def first_layer(self) -> FirstLayer:
+        """Return what the layer that sees the input counts as."""
+        return cast(FirstLayer, self.config.synops.first_layer)
+
+    @property
+    def analog_hidden(self) -> AnalogHidden:
+        """Return what later layers with analog input count as."""
+        return cast(AnalogHidden, self.config.synops.analog_hidden)
+
     @cached_property
     def example(self) -> Tensor:
         """Return one input of the right shape, ``[T, 1, C, H, W]``: noise in [0, 1], the same at every call.
@@ -182,8 +192,8 @@ class Task:
             network.to(self.device),
             batches,
             time_steps=self.time_steps,
-            first_layer=cast(FirstLayer, self.config.synops.first_layer),
-            analog_hidden=cast(AnalogHidden, self.config.synops.analog_hidden),
+            first_layer=self.first_layer,
+            analog_hidden=self.analog_hidden,
         )
 
 

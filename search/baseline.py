@@ -1,7 +1,5 @@
 """The dense network: given or trained once, measured on validation data, shared by all runs that start from it."""
 
-import shutil
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +10,12 @@ from pytorch_lightning.callbacks import Callback
 from torch import nn
 
 from conf.identity import digest
-from lightning_snn.artifact import save_artifact
 from lightning_snn.criteria import channel_scores
+from lightning_snn.dense import dense_seconds
+from lightning_snn.dense import obtain_dense
 from lightning_snn.files import read_json
 from lightning_snn.files import write_json
 from lightning_snn.inference import Evaluation
-from lightning_snn.seeds import seed_for
 from lightning_snn.surgery import ChannelPlan
 from search.errors import SearchError
 from search.evaluator import Evaluator
@@ -52,40 +50,25 @@ def obtain_baseline(task: SearchTask, folder: Path, callbacks: Sequence[Callback
             data, or has channels that cannot be removed; nothing is saved then.
         SearchError: If it has none, or the groups of the network are not those it was saved with.
     """
-    saved, plan = folder / "network", None
-    if not saved.exists():
-        started = time.perf_counter()
-        if task.config.baseline.artifact is None:
-            network = task.new_network()
-            task.train_(
-                network,
-                task.config.training,
-                seed=seed_for(task.config.seed, "training"),
-                checkpoints=folder / "training",
-                callbacks=callbacks,
-            )
-        else:
-            network = task.load(Path(task.config.baseline.artifact))
-            task.check(network)
-            plan = task.channel_plan(network)
-        save_artifact(saved, network.cpu(), task.example, {"seconds": time.perf_counter() - started})
-        shutil.rmtree(folder / "training", ignore_errors=True)
-    return open_baseline(task, folder, plan)
+    network = obtain_dense(task, folder, callbacks, accept=task.channel_plan)
+    return _describe(task, folder, network)
 
 
-def open_baseline(task: SearchTask, folder: Path, plan: ChannelPlan | None = None) -> Baseline:
-    """Load the dense network from ``folder``, measure it and find its channel groups, where no ``plan`` has them.
+def open_baseline(task: SearchTask, folder: Path) -> Baseline:
+    """Load the dense network that :func:`obtain_baseline` left in ``folder``, and measure it.
 
     Raises:
         SearchError: If its groups are not those it was saved with.
     """
-    network = task.load(folder / "network")
-    plan = plan or task.channel_plan(network)
+    return _describe(task, folder, task.load(folder / "network"))
+
+
+def _describe(task: SearchTask, folder: Path, network: nn.Module) -> Baseline:
+    plan = task.channel_plan(network)
     policy = digest([task.config.space.prune_first, task.config.space.skip_unsupported])
     _same_groups(folder / f"groups-{policy}.json", {group.name: group.width for group in plan.groups})
     scores = channel_scores(task.config.space.criterion, network, plan, task.config.seed)
-    seconds = float(read_json(folder / "network" / "metrics.json")["seconds"])
-    return Baseline(network, task.measure_validation(network), plan, scores, seconds)
+    return Baseline(network, task.measure_validation(network), plan, scores, dense_seconds(folder))
 
 
 def _same_groups(file: Path, groups: dict[str, int]) -> None:

@@ -55,8 +55,7 @@ def shared_folders(config: SearchConfig) -> tuple[Path, Path]:
     The strategy does not, so that runs with ten strategies share them.
     """
     settings = identity.identity(config)
-    dense = {key: settings[key] for key in ("seed", "data", "network", "training", "baseline", "trainer")}
     drawn = {key: settings[key] for key in ("finetuning", "synops", "space")}
     drawn["target"] = (config.budget.target, config.budget.synops)
-    folder = Path(config.runs) / "_shared" / identity.digest(dense)
+    folder = identity.dense_folder(config)
     return folder, folder / f"samples-{identity.digest(drawn)}"

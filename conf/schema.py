@@ -107,7 +107,7 @@ class BaselineConfig:
     """Where the dense network comes from."""
 
     artifact: str | None = None
-    """Folder of a saved network, such as ``runs/NAME/network``; null: train one, once for all runs that need it."""
+    """Folder of a saved network, such as ``runs/NAME/network``; null: train one."""
 
 
 @dataclass
@@ -159,7 +159,7 @@ class SpaceConfig:
     skip_unsupported: bool = False
     """Whether channels that cannot be followed stay; else such a network is refused. Through attention, say."""
     criterion: str = "l1"
-    """Channels that go first: least ``l1`` of weights, least ``bn_gamma``, or ``random``."""
+    """Channels that go first: least ``l1`` of weights, ``bn_gamma`` or ``activity``, or ``random``."""
     recalibration_batches: int = 8
     """Training batches that measure batch norm anew after pruning; 0: none."""
     recalibration_batch_size: int = 128

@@ -62,7 +62,7 @@ class ActivityMeter:
         channel_axis = 2 if neurons.step_mode == "m" else 1  # after [T, B] or [B]
 
         @torch.no_grad()
-        def add(module: nn.Module, _: Any, spikes: Tensor) -> None:
+        def add(module: Any, _: Any, spikes: Tensor) -> None:
             if self._training_only and not module.training:
                 return
             potential = module.v_seq if module.step_mode == "m" else module.v
@@ -72,4 +72,5 @@ class ActivityMeter:
             summed_C = activity.sum(axes).double()
             self._sums[name] = (total.to(summed_C.device) + summed_C, count + activity.numel() // len(summed_C))
 
-        return neurons.register_forward_hook(add)
+        handle: RemovableHandle = neurons.register_forward_hook(add)
+        return handle

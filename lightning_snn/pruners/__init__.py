@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 PRUNERS: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "lamp": "lightning_snn.pruners.lamp:Lamp",
+        "lamp": "lightning_snn.pruners.layer_adaptive:Lamp",
         "magnitude": "lightning_snn.pruners.magnitude:Magnitude",
         "magnitude_nm": "lightning_snn.pruners.one_shot_nm:MagnitudeNM",
         "random": "lightning_snn.pruners.random:build",
         "random_nm": "lightning_snn.pruners.one_shot_nm:RandomNM",
         "sca": "lightning_snn.pruners.sca:SCA",
-        "slamp": "lightning_snn.pruners.slamp:Slamp",
+        "slamp": "lightning_snn.pruners.layer_adaptive:Slamp",
         "slimming": "lightning_snn.pruners.slimming:Slimming",
         "spike_nm": "lightning_snn.pruners.spike_nm:SpikeNM",
         "sr_ste": "lightning_snn.pruners.sr_ste:SRSTE",

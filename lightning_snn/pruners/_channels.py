@@ -16,7 +16,10 @@ from lightning_snn.pruners._pruner import one_strength
 from lightning_snn.surgery import ChannelPlan
 
 Scores = Mapping[str, NDArray[np.float64]]
-"""Group name -> score of each channel, ``[width]``; the higher, the longer it stays."""
+"""Group name -> score of each channel, ``[width]``: the higher, the longer it stays.
+
+Infinity: it must stay; minus infinity: it goes.
+"""
 
 
 class ChannelPruner(Pruner):
@@ -46,13 +49,12 @@ class ChannelPruner(Pruner):
         """Remove channels."""
         plan = self.bench.plan(network)
         scores = self.scores(network, plan)
-        total = sum(group.width for group in plan.groups)
+        values = np.concatenate(list(scores.values()))
+        least, most = len(scores) + int((values == np.inf).sum()), int((values > -np.inf).sum())
         if self.keep is not None:
-            count = max(len(plan.groups), round(total * self.keep))
+            count = min(most, max(least, round(len(values) * self.keep)))
         else:
-            count = largest_count(
-                len(plan.groups), total, lambda count: self.fits(plan.shrink(network, best(scores, count)), round_)
-            )
+            count = largest_count(least, most, lambda n: self.fits(plan.shrink(network, best(scores, n)), round_))
         kept = best(scores, count)
         smaller = self.bench.recalibrated(plan.shrink(network, kept))
         return Pruned(smaller, {}, plan.live_synapses(network, kept))

@@ -52,8 +52,8 @@ def ranked(scores: Mapping[str, Tensor], magnitudes: Mapping[str, Tensor]) -> Ca
     least, flat = least_live(magnitudes), []
     for name, score in scores.items():
         values, magnitude = score.double().flatten().clone(), magnitudes[name].flatten()
-        values[magnitude == 0.0] = -math.inf
         values[top(magnitude, least[name])] = math.inf
+        values[magnitude == 0.0] = -math.inf
         flat.append(values)
     everything = torch.cat(flat)
     order = everything.argsort(descending=True, stable=True)

@@ -71,10 +71,14 @@ class KeepMasks(Callback):
         """Take the masks, by name of the layer in the network."""
         self.masks = {name: mask.cpu().clone() for name, mask in masks.items()}
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Mask the weights, of a new training or of one that goes on; they are on their device by now."""
-        apply_masks_(_network(pl_module), self.masks)
-        self._held = _masked_weights(_network(pl_module), self.masks)
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Mask the weights, of a new training or of one that goes on; they are on their device by now.
+
+        Of several processes (DDP) all hold the masks of the first, whose weights they start from.
+        """
+        self.masks = trainer.strategy.broadcast(self.masks)
+        apply_masks_(network_of(pl_module), self.masks)
+        self._held = _masked_weights(network_of(pl_module), self.masks)
 
     def on_before_optimizer_step(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: torch.optim.Optimizer
@@ -123,7 +127,8 @@ def _masked_weights(network: nn.Module, masks: Mapping[str, Tensor]) -> list[tup
     return found
 
 
-def _network(pl_module: pl.LightningModule) -> nn.Module:
+def network_of(pl_module: pl.LightningModule) -> nn.Module:
+    """Return the network that a classifier trains."""
     network = pl_module.network
     assert isinstance(network, nn.Module)
     return network

@@ -1,0 +1,102 @@
+"""The rows of the comparison of pruners: which method, at which strength, on which data, with which seed."""
+
+from dataclasses import dataclass
+
+SEEDS = (0, 1, 2)
+DATA = {
+    "digits": ("--data", "digits"),
+    "digits_events": ("--data", "digits_events"),
+    "cifar10": ("--experiment", "rivals_cifar10"),
+}
+"""Data -> settings of its trainings."""
+
+BY_TARGET = {
+    "random weights": ("random",),
+    "magnitude": ("magnitude",),
+    "lamp": ("lamp",),
+    "slamp": ("slamp",),
+    "random channels": ("random", "of=channels"),
+    "slimming": ("slimming",),
+    "sca": ("sca",),
+}
+"""Method -> pruner and options, for methods that are held to a share of the dense SynOps."""
+TARGETS = (0.5, 0.25)
+
+BY_PATTERN = {
+    "random n:m": ("random_nm",),
+    "magnitude n:m": ("magnitude_nm",),
+    "sr-ste": ("sr_ste",),
+    "spike-nm": ("spike_nm",),
+}
+"""Method -> pruner and options, for methods that keep N of M weights."""
+PATTERNS = ((2, 4), (1, 4))
+
+CONTROLS = {
+    **dict.fromkeys(("magnitude", "lamp", "slamp"), "random weights"),
+    **dict.fromkeys(("slimming", "sca"), "random channels"),
+    **dict.fromkeys(("magnitude n:m", "sr-ste", "spike-nm"), "random n:m"),
+}
+"""Method -> the random control that it must beat."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One pruned network."""
+
+    data: str
+    method: str
+    strength: str
+    seed: int
+    settings: tuple[str, ...]
+    """Of ``python -m lightning_snn.train``."""
+
+    @property
+    def name(self) -> str:
+        """Return a name for folders."""
+        words = "-".join((self.data, self.method, self.strength, f"s{self.seed}"))
+        return words.replace(" ", "_").replace(":", "of").replace("%", "")
+
+
+def rows() -> list[Row]:
+    """Return all rows: cheap methods first, so that each data set has its table early; ablations last."""
+    main = [row for seed in SEEDS for data in DATA for row in _main(data, seed)]
+    costly = ("slimming", "sca", "sr-ste", "spike-nm")
+    ablations = [row for seed in SEEDS for row in _ablations(seed)]
+    return sorted(main, key=lambda row: row.method in costly) + ablations
+
+
+def _main(data: str, seed: int) -> list[Row]:
+    found = [
+        _row(data, method, f"{target:.0%}", seed, pruner, f"pruning.target={target}")
+        for method, pruner in BY_TARGET.items()
+        for target in TARGETS
+    ]
+    return found + [
+        _row(data, method, f"{n}:{m}", seed, pruner, f"pruning.options.n={n}", f"pruning.options.m={m}")
+        for method, pruner in BY_PATTERN.items()
+        for n, m in PATTERNS
+    ]
+
+
+def _ablations(seed: int) -> list[Row]:
+    """Return what shows, on CIFAR-10, whether the idea of a method does its work."""
+    uniform = ("magnitude", "layers=uniform")
+    found = [
+        _row("cifar10", method, f"{sparsity:.0%} sparse", seed, pruner, f"pruning.options.sparsity={sparsity}")
+        for sparsity in (0.9, 0.95)
+        for method, pruner in (("uniform", uniform), ("lamp", ("lamp",)), ("slamp", ("slamp",)))
+    ]
+    wide = ("pruning.options.n=1", "pruning.options.m=8")
+    without = ("spike_nm", "eid=false")
+    found += [_row("cifar10", method, "1:8", seed, pruner, *wide) for method, pruner in BY_PATTERN.items()]
+    found.append(_row("cifar10", "spike-nm without EID", "1:8", seed, without, *wide))
+    found.append(_row("cifar10", "spike-nm without EID", "2:4", seed, without))
+    for method, option in (("sca without regrowth", "regrow=0"), ("sca, published signal", "signal=gamma")):
+        found.append(_row("cifar10", method, "50%", seed, ("sca", option), "pruning.target=0.5"))
+    return found
+
+
+def _row(data: str, method: str, strength: str, seed: int, pruner: tuple[str, ...], *settings: str) -> Row:
+    name, *options = pruner
+    chosen = [f"pruning={name}", *(f"pruning.options.{option}" for option in options), f"seed={seed}"]
+    return Row(data, method, strength, seed, (*DATA[data], *chosen, *settings))

@@ -1,0 +1,127 @@
+"""What time adds to the distortion of pruned weights: leaky traces of spikes, layer by layer and step by step.
+
+A change ``dW`` of a layer's weights moves the membrane potentials behind it by ``sum over u <= t of
+lam^(t-u) dW s[u]``, so that with the trace ``z``
+
+    ||dV[t]|| <= ||dW||_F ||z[t]||        z[t] = lam z[t-1] + s[t]
+
+``s`` is the layer's input, each value counted once for every output position that reads it, and ``lam`` the leak of
+the neurons that the layer drives. Reset and threshold are left out: a bound on what reaches the potentials, not an
+error. Source: ours; SLAMP's own score (Wang, Ye and Ouyang, arXiv 2603.14946) could not be read.
+
+Axes: T time steps, B batch, C channels.
+"""
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from spikingjelly.activation_based.neuron import BaseNode
+from spikingjelly.activation_based.neuron import IFNode
+from spikingjelly.activation_based.neuron import LIFNode
+from spikingjelly.activation_based.neuron import ParametricLIFNode
+from torch import Tensor
+from torch import nn
+from torch.nn import functional as F
+
+from lightning_snn._fan_out import WeightedLayer
+from lightning_snn._next_neuron import next_neurons
+from lightning_snn.errors import PruningError
+from lightning_snn.forward import run_network
+from lightning_snn.pruners._masks import Masks
+from lightning_snn.pruners._masks import weighted_layers
+
+
+@dataclass(frozen=True)
+class Traces:
+    """Mean squared norms of one layer's input and of its traces, per sample, by time step."""
+
+    inputs_T: Tensor
+    traces_T: Tensor
+
+    @property
+    def gain(self) -> float:
+        """Return what accumulation over time makes of the input's energy: 1 at T = 1, and for a silent layer."""
+        spikes = float(self.inputs_T.sum())
+        return float(self.traces_T.sum()) / spikes if spikes > 0.0 else 1.0
+
+
+def measure_traces(network: nn.Module, batches_TBCHW: Sequence[Tensor]) -> dict[str, Traces]:
+    """Run a network in evaluation mode, and measure the traces of each weighted layer's input.
+
+    Args:
+        network: SpikingJelly layers in either step mode; left in evaluation mode with clean neurons.
+        batches_TBCHW: Inputs on the network's device.
+
+    Raises:
+        PruningError: If the leak of a layer of neurons is not known.
+    """
+    network.eval()
+    drives, layers = next_neurons(network, batches_TBCHW[0][:, :1]), weighted_layers(network)
+    leaks = {name: leak(network, neurons) for name, neurons in drives.items()}
+    steps, samples = len(batches_TBCHW[0]), sum(x_TBCHW.shape[1] for x_TBCHW in batches_TBCHW)
+    totals = {name: torch.zeros(2, steps, dtype=torch.float64) for name in drives}
+    state: dict[str, tuple[int, Tensor]] = {}  # step and trace of each layer, within a batch
+
+    def watch(name: str, layer: WeightedLayer) -> Any:
+        def seen(_: nn.Module, args: tuple[Tensor, ...]) -> None:
+            for s in args[0] if getattr(layer, "step_mode", "s") == "m" else args[0].unsqueeze(0):
+                step, z = state.get(name, (0, torch.zeros_like(s)))
+                z = leaks[name] * z + s
+                totals[name][0, step] += energy(layer, s)
+                totals[name][1, step] += energy(layer, z)
+                state[name] = step + 1, z
+
+        return layer.register_forward_pre_hook(seen)
+
+    handles = [watch(name, layers[name]) for name in drives]
+    try:
+        with torch.no_grad():
+            for x_TBCHW in batches_TBCHW:
+                state.clear()
+                run_network(network, x_TBCHW)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return {name: Traces(*(total / samples)) for name, total in totals.items()}
+
+
+def leak(network: nn.Module, neurons: str | None) -> float:
+    """Return the share of its potential that a neuron keeps in a step; 0 behind a readout, which has no memory."""
+    if neurons is None:
+        return 0.0
+    module = network.get_submodule(neurons)
+    if isinstance(module, ParametricLIFNode):
+        return 1.0 - float(module.w.detach().sigmoid())
+    if isinstance(module, LIFNode):
+        return 1.0 - 1.0 / float(module.tau)
+    if isinstance(module, IFNode):
+        return 1.0
+    assert isinstance(module, BaseNode)
+    raise PruningError(
+        f"Traces need neurons whose leak is known (IF, LIF, parametric LIF), found {type(module).__name__} as "
+        f"{neurons!r}. Use --pruning lamp."
+    )
+
+
+def energy(layer: WeightedLayer, x: Tensor) -> float:
+    """Return the squared norm of an input ``[B, C, ...]``, each value as often as an output position reads it."""
+    squares = x.double().square()
+    if isinstance(layer, nn.Linear):
+        return float(squares.sum())
+    convolve = (F.conv1d, F.conv2d, F.conv3d)[squares.ndim - 3]
+    ones = torch.ones(1, 1, *layer.kernel_size, dtype=squares.dtype, device=squares.device)
+    summed = squares.sum(1, keepdim=True)
+    return float(convolve(summed, ones, stride=layer.stride, padding=layer.padding, dilation=layer.dilation).sum())
+
+
+def distortion_bounds(network: nn.Module, masks: Masks, traces: Mapping[str, Traces]) -> dict[str, list[float]]:
+    """Return ``||dW||_F sqrt(E||z[t]||^2)`` of each layer and time step, for the weights that masks take away."""
+    layers = weighted_layers(network)
+    bounds = {}
+    for name, each in traces.items():
+        pruned = layers[name].weight.detach()[~masks[name].to(layers[name].weight.device)]
+        bounds[name] = (float(pruned.double().norm()) * each.traces_T.sqrt()).tolist()
+    return bounds

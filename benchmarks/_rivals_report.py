@@ -1,7 +1,127 @@
-"""Tables and picture of the rows of ``rivals.py`` that are there."""
+"""Tables and picture of the rows of ``rivals.py`` that are there.
 
+Means are over seeds, with their standard error. A method is compared with its random control seed by seed: the mean of
+the differences, over its standard error. With three seeds that says little more than "clearly" or "not clearly".
+"""
+
+import json
+import statistics
+from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+import matplotlib
+from _rivals_rows import CONTROLS
+from _rivals_rows import rows
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt
+
+Record = dict[str, Any]
+HEADER = ("method", "strength", "seeds", "test accuracy", "SynOps", "connectivity", "x rates", "over its control", "SE")
 
 
 def write_report(out: Path) -> None:
     """Write ``tables.md`` and ``rivals.svg`` from ``out/rows``."""
+    names = [row.name for row in rows()]
+    files = sorted(out.glob("rows/*.json"), key=lambda file: names.index(file.stem) if file.stem in names else -1)
+    records: list[Record] = [json.loads(file.read_text()) for file in files]
+    if not records:
+        return
+    parts = [f"{len(records)} of {len(names)} rows are there."]
+    for data in dict.fromkeys(record["data"] for record in records):
+        parts.append(f"## {data}\n\n{table([record for record in records if record['data'] == data])}")
+    (out / "tables.md").write_text("\n\n".join(parts) + "\n")
+    draw(records, out / "rivals.svg")
+
+
+def table(records: Sequence[Record]) -> str:
+    """Return the table of one data set: the dense network, then methods by strength."""
+    dense = {record["seed"]: record["baseline"] for record in records}
+    lines = [
+        f"| {' | '.join(HEADER)} |",
+        f"|{'|'.join(['---'] * 2 + ['---:'] * (len(HEADER) - 2))}|",
+        _line("dense", "", len(dense), _accuracy(dense.values()), "100.0 %", "100.0 %", "", "", ""),
+    ]
+    for strength in dict.fromkeys(record["strength"] for record in records):
+        of_strength = [record for record in records if record["strength"] == strength]
+        for method in dict.fromkeys(record["method"] for record in of_strength):
+            mine = by_seed(of_strength, method)
+            difference, errors = against(mine, by_seed(of_strength, CONTROLS.get(method, "")))
+            lines.append(
+                _line(
+                    method,
+                    strength,
+                    len(mine),
+                    _accuracy(mine.values()),
+                    _mean(mine, "synops_share"),
+                    _mean(mine, "connectivity"),
+                    _mean(mine, "rate_factor"),
+                    difference,
+                    errors,
+                )
+            )
+    return "\n".join(lines)
+
+
+def by_seed(records: Iterable[Record], method: str) -> dict[int, Record]:
+    """Return the figures of a method's networks, by seed."""
+    return {record["seed"]: record["result"] for record in records if record["method"] == method}
+
+
+def against(mine: dict[int, Record], control: dict[int, Record]) -> tuple[str, str]:
+    """Return the mean difference of test accuracies over the seeds that both have, and that in standard errors."""
+    both = sorted(mine.keys() & control.keys())
+    if len(both) < 2:
+        return "", ""
+    points = [100.0 * (mine[seed]["test_accuracy"] - control[seed]["test_accuracy"]) for seed in both]
+    mean, error = statistics.mean(points), statistics.stdev(points) / len(points) ** 0.5
+    return f"{mean:+.2f} points", f"{mean / error:+.1f}" if error > 0.0 else "-"
+
+
+def draw(records: Sequence[Record], file: Path) -> None:
+    """Draw accuracy over SynOps, a panel a data set, with standard errors of both."""
+    panels = list(dict.fromkeys(record["data"] for record in records))
+    methods = list(dict.fromkeys(record["method"] for record in records))
+    colours = {method: plt.get_cmap("tab20")(index % 20) for index, method in enumerate(methods)}
+    plt.rcParams["svg.hashsalt"] = "rivals"
+    figure, axes = plt.subplots(1, len(panels), figsize=(5.5 * len(panels), 4.5), squeeze=False)
+    for axis, data in zip(axes[0], panels, strict=True):
+        of_data = [record for record in records if record["data"] == data]
+        dense = [100.0 * record["baseline"]["test_accuracy"] for record in of_data]
+        axis.axhline(statistics.mean(dense), color="grey", linestyle=":", label="dense")
+        for method in methods:
+            points = []
+            for strength in dict.fromkeys(record["strength"] for record in of_data):
+                mine = by_seed([record for record in of_data if record["strength"] == strength], method)
+                if mine:
+                    shares = [100.0 * each["synops_share"] for each in mine.values()]
+                    hits = [100.0 * each["test_accuracy"] for each in mine.values()]
+                    points.append((*_mean_error(shares), *_mean_error(hits)))
+            if points:
+                x, x_error, y, y_error = zip(*sorted(points), strict=True)
+                axis.errorbar(x, y, y_error, x_error, marker="o", markersize=4, label=method, color=colours[method])
+        axis.set(title=data, xlabel="SynOps, % of the dense network's", ylabel="test accuracy, %")
+    axes[0][-1].legend(fontsize=7, loc="lower right")
+    figure.tight_layout()
+    figure.savefig(file, metadata={"Date": None})
+    plt.close(figure)
+
+
+def _line(*cells: object) -> str:
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def _accuracy(figures: Iterable[Record]) -> str:
+    mean, error = _mean_error([100.0 * each["test_accuracy"] for each in figures])
+    return f"{mean:.2f} ± {error:.2f} %"
+
+
+def _mean(figures: dict[int, Record], key: str) -> str:
+    return f"{100.0 * statistics.mean(each[key] for each in figures.values()):.1f} %"
+
+
+def _mean_error(values: Sequence[float]) -> tuple[float, float]:
+    spread = statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else 0.0
+    return statistics.mean(values), spread

@@ -33,8 +33,8 @@ PATTERNS = ((2, 4), (1, 4))
 
 CONTROLS = {
     **dict.fromkeys(("magnitude", "lamp", "slamp"), "random weights"),
-    **dict.fromkeys(("slimming", "sca"), "random channels"),
-    **dict.fromkeys(("magnitude n:m", "sr-ste", "spike-nm"), "random n:m"),
+    **dict.fromkeys(("slimming", "sca", "sca without regrowth", "sca, published signal"), "random channels"),
+    **dict.fromkeys(("magnitude n:m", "sr-ste", "spike-nm", "spike-nm without EID"), "random n:m"),
 }
 """Method -> the random control that it must beat."""
 

@@ -117,7 +117,7 @@ class PruningConfig:
     name: str = "none"
     """Pruner, or ``none``; ``--pruning NAME`` sets it together with its options."""
     target: float | None = None
-    """Share of the dense network's SynOps to keep; null: as the options say, or half where they say nothing."""
+    """Share of the dense SynOps to keep; null: as options say, or half."""
     options: dict[str, Any] = field(default_factory=dict)
     """Options of the pruner, as ``pruning.options.NAME``; a wrong NAME lists those it has."""
     calibration_batches: int = 4

@@ -32,6 +32,8 @@ class Baseline:
     plan: ChannelPlan
     scores: dict[str, NDArray[np.float64]]
     """Group name -> score of each channel."""
+    criterion: str
+    """What the scores are."""
     seconds: float
     """What training took, in the process that finished it."""
 
@@ -50,8 +52,9 @@ def obtain_baseline(task: SearchTask, folder: Path, callbacks: Sequence[Callback
             data, or has channels that cannot be removed; nothing is saved then.
         SearchError: If it has none, or the groups of the network are not those it was saved with.
     """
-    network = obtain_dense(task, folder, callbacks, accept=task.channel_plan)
-    return _describe(task, folder, network)
+    plans: list[ChannelPlan] = []  # of a network that was given: it need not be traced again
+    network = obtain_dense(task, folder, callbacks, accept=lambda given: plans.append(task.channel_plan(given)))
+    return _describe(task, folder, network, *plans)
 
 
 def open_baseline(task: SearchTask, folder: Path) -> Baseline:
@@ -63,12 +66,13 @@ def open_baseline(task: SearchTask, folder: Path) -> Baseline:
     return _describe(task, folder, task.load(folder / "network"))
 
 
-def _describe(task: SearchTask, folder: Path, network: nn.Module) -> Baseline:
-    plan = task.channel_plan(network)
+def _describe(task: SearchTask, folder: Path, network: nn.Module, plan: ChannelPlan | None = None) -> Baseline:
+    plan = plan or task.channel_plan(network)
     policy = digest([task.config.space.prune_first, task.config.space.skip_unsupported])
     _same_groups(folder / f"groups-{policy}.json", {group.name: group.width for group in plan.groups})
-    scores = channel_scores(task.config.space.criterion, network, plan, task.config.seed)
-    return Baseline(network, task.measure_validation(network), plan, scores, dense_seconds(folder))
+    criterion = task.config.space.criterion
+    scores = channel_scores(criterion, network.to(task.device), plan, task.config.seed, task.calibration_inputs())
+    return Baseline(network, task.measure_validation(network), plan, scores, criterion, dense_seconds(folder))
 
 
 def _same_groups(file: Path, groups: dict[str, int]) -> None:

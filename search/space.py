@@ -33,7 +33,7 @@ Floats = NDArray[np.float64]
 class SearchContext:
     """What a strategy may know: the groups in network order, their scores, features and costs, and the budget.
 
-    It serves :class:`search.strategies.ddpg.DDPGSampler` as its state, and rules (uniform, l1) as their input.
+    It serves :class:`search.strategies.ddpg.DDPGSampler` as its state, and rules (``l1``, say) as their input.
     """
 
     groups: Sequence[ChannelGroup]
@@ -48,6 +48,8 @@ class SearchContext:
     evaluations: int
     fresh_network: Callable[[], nn.Module]
     """Returns a copy of the dense network."""
+    criterion: str | None = None
+    """What the scores are; None: unknown."""
 
     @property
     def names(self) -> list[str]:
@@ -100,6 +102,7 @@ def build_context(baseline: Baseline, budget: Budget, *, low: float, evaluations
         state_features_LF=layer_features(baseline.network, baseline.plan, baseline.validation.synops),
         evaluations=evaluations,
         fresh_network=lambda: copy.deepcopy(baseline.network),
+        criterion=baseline.criterion,
     )
 
 

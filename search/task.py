@@ -1,5 +1,6 @@
 """What a search solves: a task whose networks are pruned, and so need their batch norms measured anew."""
 
+from collections.abc import Iterator
 from functools import cached_property
 
 from torch import Tensor
@@ -7,6 +8,7 @@ from torch import nn
 
 from conf.schema import SearchConfig
 from lightning_snn.criteria import CRITERIA
+from lightning_snn.criteria import channel_scores
 from lightning_snn.errors import SurgeryError
 from lightning_snn.errors import nearest
 from lightning_snn.forward import to_time_first
@@ -25,16 +27,19 @@ class SearchTask(Task):
     config: SearchConfig
 
     def __init__(self, config: SearchConfig) -> None:
-        """Do what the base class does, and find the channels: a network is refused before its training, not after.
+        """Do what the base class does, and rank the channels: a network is refused before its training, not after.
 
         Raises:
             ConfigError, DataError, NetworkError: As the base class does.
-            SurgeryError: If the channels of the network cannot be removed.
+            SurgeryError: If the channels of the network cannot be removed, or the criterion cannot score them.
             SearchError: If it has none.
         """
         super().__init__(config)
         if config.baseline.artifact is None:
-            self.channel_plan(self.new_network())
+            network, space = self.new_network(), config.space
+            plan = self.channel_plan(network)
+            inputs = [self.example] if space.recalibration_batches > 0 else []
+            channel_scores(space.criterion, network, plan, config.seed, inputs)
 
     def channel_plan(self, network: nn.Module) -> ChannelPlan:
         """Return the channels of ``network`` that may be removed, as ``space`` says.
@@ -61,10 +66,12 @@ class SearchTask(Task):
 
     def recalibrate_(self, network: nn.Module) -> None:
         """Measure the batch-norm statistics of ``network`` anew."""
-        recalibrate_batch_norm_(
-            network.to(self.device),
-            (to_time_first(x.to(self.device), self.time_steps) for x in self._calibration),
-        )
+        recalibrate_batch_norm_(network.to(self.device), self.calibration_inputs())
+
+    def calibration_inputs(self) -> Iterator[Tensor]:
+        """Yield the training inputs ``[T, B, C, H, W]``, on the device, that batch norms and channels are judged by."""
+        for x in self._calibration:
+            yield to_time_first(x.to(self.device), self.time_steps)
 
     @cached_property
     def _calibration(self) -> list[Tensor]:
@@ -76,7 +83,7 @@ class SearchTask(Task):
 
 def check_names(config: SearchConfig) -> None:
     """Refuse unknown names of strategy, estimator, reward and criterion, before anything costly is done."""
-    check_strategy(config.strategy.name, config.strategy.options)
+    check_strategy(config.strategy.name, config.strategy.options, config.space.criterion)
     for setting, name, known in (
         ("estimator.name", config.estimator.name, ESTIMATORS),
         ("reward.form", config.reward.form, FORMS),

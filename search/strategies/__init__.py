@@ -24,6 +24,8 @@ STRATEGIES: Final[Mapping[str, str]] = MappingProxyType(
         "l1": "search.strategies.l1:build",
         "nsga2": "search.strategies.nsga2:build",
         "random": "search.strategies.random:build",
+        "sca": "search.strategies.sca:build",
+        "slimming": "search.strategies.slimming:build",
         "spear": "search.strategies.spear:build",
         "tpe": "search.strategies.tpe:build",
         "uniform": "search.strategies.uniform:build",
@@ -31,7 +33,10 @@ STRATEGIES: Final[Mapping[str, str]] = MappingProxyType(
 )
 """Strategy name -> import path of its ``build(*, seed, context, **options)``."""
 
-__all__ = ["STRATEGIES", "build_strategy", "check_strategy"]
+RANKED_BY: Final[Mapping[str, str]] = MappingProxyType({"sca": "activity", "slimming": "bn_gamma"})
+"""Strategy name -> the only criterion whose scores it can rank; the others take any."""
+
+__all__ = ["RANKED_BY", "STRATEGIES", "build_strategy", "check_strategy"]
 
 
 def build_strategy(name: str, *, seed: int, context: "SearchContext | None" = None, **options: Any) -> "BaseSampler":
@@ -44,19 +49,25 @@ def build_strategy(name: str, *, seed: int, context: "SearchContext | None" = No
         options: Arguments of the strategy, from ``strategy.options``.
 
     Raises:
-        SearchError: If the name or an option is unknown, or a needed context is missing.
+        SearchError: If the name or an option is unknown, a needed context is missing, or its scores are known to be
+            by another criterion than the strategy ranks.
     """
-    check_strategy(name, options)
+    check_strategy(name, options, None if context is None else context.criterion)
     build = pkgutil.resolve_name(STRATEGIES[name])
     sampler: BaseSampler = build(seed=seed, context=context, **options)
     return sampler
 
 
-def check_strategy(name: str, options: Mapping[str, Any]) -> None:
-    """Refuse an unknown strategy or option, before anything costly is done.
+def check_strategy(name: str, options: Mapping[str, Any], criterion: str | None = None) -> None:
+    """Refuse an unknown strategy or option, or channels scored by a wrong criterion, before anything costly is done.
+
+    Args:
+        name: As for :func:`build_strategy`.
+        options: Arguments of the strategy.
+        criterion: What scores the channels; None: unknown.
 
     Raises:
-        SearchError: If the name or an option is unknown.
+        SearchError: If the name or an option is unknown, or the strategy ranks channels by another criterion.
     """
     if name not in STRATEGIES:
         raise SearchError(f"No strategy is called {name!r}. {nearest(name, STRATEGIES)}")
@@ -65,3 +76,9 @@ def check_strategy(name: str, options: Mapping[str, Any]) -> None:
     for option in options:
         if option not in known:
             raise SearchError(f"Strategy {name!r} has no option {option!r}. {nearest(option, known, 'options')}")
+    ranked = RANKED_BY.get(name)
+    if None not in (ranked, criterion) and ranked != criterion:
+        raise SearchError(
+            f"Strategy {name!r} ranks channels by {ranked}, found space.criterion {criterion!r}. "
+            "Leave that setting to the strategy, or choose the strategy l1, which ranks by any."
+        )

@@ -1,4 +1,4 @@
-"""A sampler with one proposal: what a rule says, once. Base of ``uniform`` and ``l1``."""
+"""A sampler with one proposal: what a rule says, once. Base of ``uniform``, ``l1`` and the like."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -50,7 +50,7 @@ def test_recipes_are_explained_once_and_without_defaults() -> None:
     assert recipes[0].startswith("training.*, finetuning.*: ")
     assert [line.split()[0] for line in recipes[1:]] == [each.name for each in dataclasses.fields(TrainingConfig)]
     assert all(len(line.split()) > 2 for line in recipes[1:])
-    assert help_text("", TrainConfig).split("\n\n")[-1].startswith("training.*: ")
+    assert help_text("", TrainConfig).split("\n\n")[-1].startswith("training.*, finetuning.*: ")
     assert "training.*" not in help_text("", MeasureConfig)
 
 

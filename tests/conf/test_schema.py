@@ -18,6 +18,7 @@ from conf.schema import SearchConfig
 from conf.schema import SpaceConfig
 from conf.schema import StrategyConfig
 from conf.schema import SynOpsConfig
+from conf.schema import TrainConfig
 from conf.schema import TrainingConfig
 
 ACCEPTED: list[tuple[type[Any], str, Any]] = [
@@ -106,9 +107,10 @@ def test_what_lies_beyond_is_refused_in_one_sentence(section: type[Any], key: st
     assert "\n" not in str(caught.value)
 
 
-def test_every_section_of_a_search_is_a_dataclass_of_its_own() -> None:
-    config = SearchConfig()
-    sections = {type(getattr(config, each.name)) for each in dataclasses.fields(config)} & set(SECTIONS)
+def test_every_section_of_a_run_is_a_dataclass_of_its_own() -> None:
+    configs = (SearchConfig(), TrainConfig())
+    values = [getattr(config, each.name) for config in configs for each in dataclasses.fields(config)]
+    sections = {type(value) for value in values} & set(SECTIONS)
     commands = {each for each in SECTIONS if issubclass(each, schema.TaskConfig)}
     assert sections | commands == set(SECTIONS)
 

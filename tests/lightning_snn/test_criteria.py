@@ -1,11 +1,23 @@
-"""Scores of a small residual network, and of one without additions, worked by hand."""
+"""Scores of a small residual network, and of others without additions, worked by hand.
+
+Axes: T time steps, B batch, C channels, H rows, W columns.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
+from spikingjelly.activation_based import functional
 from spikingjelly.activation_based import layer
+from spikingjelly.activation_based import neuron
+from torch import Tensor
 from torch import nn
 
+from lightning_snn._any_output import run_any_output
 from lightning_snn.criteria import CRITERIA
 from lightning_snn.criteria import channel_scores
 from lightning_snn.errors import SurgeryError
@@ -15,6 +27,7 @@ from tests.lightning_snn.tiny import residual
 from tests.lightning_snn.tiny import tiny_vgg
 
 EXAMPLE = torch.zeros(2, 1, 1, 4, 4)
+BATCHES = [torch.ones(2, 3, 1, 4, 4)]
 
 
 def fill(module: nn.Module, values: list[float]) -> None:
@@ -67,7 +80,8 @@ def test_bn_gamma_sums_tied_batch_norms() -> None:
     fill(network.bn1, [1.0, 2.0, -3.0, 0.0])
     fill(network.bn2, [-0.5, 0.25, 0.0, 0.0])
     plan = ChannelPlan.trace(network, EXAMPLE)
-    assert CRITERIA["bn_gamma"](network, plan, "conv1", 0).tolist() == [1.5, 2.25, 3.0, 0.0]
+    with_norm = replace(plan, groups=plan.groups[:1])
+    assert channel_scores("bn_gamma", network, with_norm, seed=0)["conv1"].tolist() == [1.5, 2.25, 3.0, 0.0]
 
 
 def test_bn_gamma_needs_a_scale_in_every_group() -> None:
@@ -76,6 +90,140 @@ def test_bn_gamma_needs_a_scale_in_every_group() -> None:
     for network, group in ((without_norm, "conv3"), (without_scale, "features.3")):
         with pytest.raises(SurgeryError, match=rf"needs a batch norm with a scale, found none in '{group}'\. Use l1"):
             channel_scores("bn_gamma", network, ChannelPlan.trace(network, EXAMPLE), seed=0)
+
+
+class Behind(nn.Module):
+    """A 1x1 convolution without bias, LIF neurons (V = v / 2 + x, spike at 1, back to 0), a readout."""
+
+    def __init__(self, weights: list[float], pool: nn.Module | None = None) -> None:
+        super().__init__()
+        self.conv = layer.Conv2d(1, len(weights), 1, bias=False)
+        fill(self.conv, weights)
+        self.pool = pool or nn.Identity()
+        self.lif = neuron.LIFNode(tau=2.0, decay_input=False, v_threshold=1.0, v_reset=0.0)
+        self.head = nn.Sequential(layer.AdaptiveAvgPool2d(1), layer.Flatten(), layer.Linear(len(weights), 3))
+        functional.set_step_mode(self, "m")
+
+    def forward(self, x_TBCHW: Tensor) -> Tensor:
+        logits_TBK: Tensor = self.head(self.lif(self.pool(self.conv(x_TBCHW))))
+        return logits_TBK
+
+
+@pytest.mark.parametrize("mode", ["s", "m"])
+def test_activity_is_spikes_plus_absolute_potential_of_the_neurons_behind(mode: str) -> None:
+    network = Behind([0.75, -0.5, 1.5])
+    functional.set_step_mode(network, mode)
+    plan = ChannelPlan.trace(network, torch.ones(3, 1, 1, 2, 2))
+    ones_TBCHW, zeros_TBCHW = torch.ones(3, 2, 1, 2, 2), torch.zeros(3, 4, 1, 2, 2)
+    # V is 0.75, 0 (spike), 0.75; -0.5, -0.75, -0.875; 0 (spike) thrice.
+    expected = np.array([2.5, 2.125, 3.0]) / 3
+    for batches, share in (([ones_TBCHW], 1.0), ([ones_TBCHW, zeros_TBCHW], 2 / 6)):
+        scores = channel_scores("activity", network, plan, 0, batches_TBCHW=iter(batches))
+        assert scores["conv"].tolist() == pytest.approx((share * expected).tolist(), abs=1e-7)
+
+
+def activity_by_loop(currents_TBCHW: Tensor, threshold: float) -> NDArray[np.float64]:
+    """Mean of spike plus absolute potential after the reset, ``[C]``."""
+    v, total = np.zeros(currents_TBCHW.shape[1:]), np.zeros(currents_TBCHW.shape[1:])
+    for current in currents_TBCHW.double().numpy():
+        v = v / 2 + current
+        spikes = v >= threshold
+        v[spikes] = 0.0
+        total += spikes + abs(v)
+    mean_C: NDArray[np.float64] = total.mean(axis=(0, 2, 3)) / len(currents_TBCHW)
+    return mean_C
+
+
+def currents_of(network: nn.Module, x_TBCHW: Tensor) -> dict[str, Tensor]:
+    """What goes into each layer of neurons."""
+    found: dict[str, Tensor] = {}
+
+    def watch(name: str, module: nn.Module) -> Any:
+        return module.register_forward_hook(lambda _, inputs, __: found.update({name: inputs[0].detach()}))
+
+    handles = [watch(name, each) for name, each in network.named_modules() if isinstance(each, neuron.LIFNode)]
+    run_any_output(network.eval(), x_TBCHW)
+    for handle in handles:
+        handle.remove()
+    functional.reset_net(network)
+    return found
+
+
+def test_activity_sums_over_tied_layers() -> None:
+    network = residual()
+    for norm in (network.bn1, network.bn2):
+        fill(norm, [3.0, 2.0, -2.0, 0.5])
+        nn.init.constant_(norm.bias, 0.2)
+    x_TBCHW = torch.rand(4, 3, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    plan = ChannelPlan.trace(network, EXAMPLE)
+    own = {name: activity_by_loop(x, threshold=0.5) for name, x in currents_of(network, x_TBCHW).items()}
+    assert min(len(set(each.round(3))) for each in own.values()) > 1
+    scores = channel_scores("activity", network, plan, 0, batches_TBCHW=[x_TBCHW])
+    assert scores["conv1"] == pytest.approx(own["lif1"] + own["lif2"], abs=1e-6)
+    assert scores["conv3"] == pytest.approx(own["lif3"], abs=1e-6)
+
+
+class Meeting(nn.Module):
+    """Two 1x1 convolutions are added before the same neurons."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two = Behind([0.5, -0.25]), layer.Conv2d(1, 2, 1, bias=False, step_mode="m")
+        fill(self.two, [0.25, -0.25])
+
+    def forward(self, x_TBCHW: Tensor) -> Tensor:
+        logits_TBK: Tensor = self.one.head(self.one.lif(self.one.conv(x_TBCHW) + self.two(x_TBCHW)))
+        return logits_TBK
+
+
+def test_neurons_behind_an_addition_count_for_each_layer() -> None:
+    network = Meeting()
+    plan = ChannelPlan.trace(network, torch.ones(2, 1, 1, 2, 2))
+    scores = channel_scores("activity", network, plan, 0, batches_TBCHW=[torch.ones(2, 1, 1, 2, 2)])
+    # 0.75, then 1.125 (spike); -0.5, then -0.75
+    assert scores["one.conv"].tolist() == [2 * (0.75 + 1) / 2, 2 * (0.5 + 0.75) / 2]
+
+
+def test_activity_of_blocks_of_a_grouped_convolution_is_their_mean() -> None:
+    conv, grouped = layer.Conv2d(1, 2, 1, bias=False), layer.Conv2d(2, 4, 1, groups=2, bias=False)
+    fill(conv, [0.75, 1.5])
+    fill(grouped, [0.5, 1.0, 0.25, -1.0])
+    lifs = [neuron.LIFNode(tau=2.0, decay_input=False, v_threshold=1.0, v_reset=0.0) for _ in range(2)]
+    network = nn.Sequential(conv, lifs[0], grouped, lifs[1], layer.Flatten(), layer.Linear(4, 3))
+    functional.set_step_mode(network, "m")
+    ones_TBCHW = torch.ones(2, 1, 1, 1, 1)
+    scores = channel_scores("activity", network, ChannelPlan.trace(network, ones_TBCHW), 0, batches_TBCHW=[ones_TBCHW])
+    # Channel 0 has V = 0.75, then a spike, which drives its block to V = 0, 0.5 and to 0, then a spike.
+    # Channel 1 spikes twice, which drives its block to V = 0.25, 0.375 and -1, -1.5.
+    means = [(1.75, (0.5 + 1.0) / 2), (2.0, (0.625 + 2.5) / 2)]
+    assert scores["0"].tolist() == pytest.approx([(own + block) / 2 for own, block in means], abs=1e-7)
+
+
+def test_activity_needs_neurons_behind_every_layer() -> None:
+    network = nn.Sequential(
+        layer.Conv2d(1, 2, 1), layer.Conv2d(2, 3, 1), neuron.IFNode(), layer.Flatten(), layer.Linear(12, 3)
+    )
+    functional.set_step_mode(network, "m")
+    plan = ChannelPlan.trace(network, torch.ones(3, 1, 1, 2, 2))
+    with pytest.raises(SurgeryError, match=r"found none with the channels of '0'\. Use l1"):
+        channel_scores("activity", network.train(), plan, 0, batches_TBCHW=[torch.ones(3, 1, 1, 2, 2)])
+    assert all(module.training for module in network.modules())
+
+
+def test_activity_needs_inputs() -> None:
+    network = tiny_vgg()
+    with pytest.raises(SurgeryError, match=r"found no batch of them\. Set space\.recalibration_batches"):
+        channel_scores("activity", network, ChannelPlan.trace(network, EXAMPLE), seed=0)
+
+
+@pytest.mark.parametrize("criterion", sorted(set(CRITERIA) - {"activity"}))
+def test_criteria_of_weights_read_no_inputs(criterion: str) -> None:
+    def never() -> Iterator[Tensor]:
+        raise OSError("read")
+        yield
+
+    network = tiny_vgg()
+    channel_scores(criterion, network, ChannelPlan.trace(network, EXAMPLE), seed=0, batches_TBCHW=never())
 
 
 def test_random_is_reproducible_and_blind_to_weights() -> None:
@@ -102,15 +250,19 @@ def test_every_criterion_scores_every_channel_and_changes_nothing(criterion: str
     network = tiny_vgg().train()
     plan = ChannelPlan.trace(network, EXAMPLE)
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    scores = channel_scores(criterion, network, plan, seed=0)
+    network.get_submodule("features.1").eval()
+    flags = [module.training for module in network.modules()]
+    scores = channel_scores(criterion, network, plan, seed=0, batches_TBCHW=BATCHES)
     assert {name: values.shape for name, values in scores.items()} == {"features.0": (4,), "features.3": (4,)}
     assert all(values.dtype == np.float64 for values in scores.values())
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
-    assert network.training
+    assert [module.training for module in network.modules()] == flags
+    assert not any(module._forward_hooks for module in network.modules())
+    assert all(module.v == 0.0 for module in network.modules() if isinstance(module, neuron.LIFNode))
 
 
 @pytest.mark.parametrize(
-    ("name", "hint"), [("bn_gama", "Did you mean 'bn_gamma'?"), ("fpgm", "Known names: bn_gamma, l1")]
+    ("name", "hint"), [("bn_gama", "Did you mean 'bn_gamma'?"), ("fpgm", "Known names: activity, bn_gamma, l1")]
 )
 def test_an_unknown_criterion_gets_a_hint(name: str, hint: str) -> None:
     network = tiny_vgg()

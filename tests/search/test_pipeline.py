@@ -61,6 +61,9 @@ def ThreeChannels(plan):
 def SevenClasses(plan):
     return Net(1, 7)
 
+def NoBatchNorm(plan):
+    return Net(1, 10)
+
 class OneLayer(nn.Sequential):
     def __init__(self, plan):
         super().__init__(layer.Flatten(), layer.Linear(64, 10), neuron.LIFNode())
@@ -75,7 +78,7 @@ class GroupNormed(nn.Sequential):
         )
         functional.set_step_mode(self, "m")
 """
-RULES = ("uniform", "l1")
+RULES = ("uniform", "l1", "slimming", "sca")
 EVALUATIONS = 12
 
 
@@ -255,6 +258,9 @@ def test_other_settings_under_the_same_name_are_refused(
         ("--estimator.name linaer", "Did you mean 'linear'?"),
         ("--reward.form liner", "Did you mean 'linear'?"),
         ("--space.criterion l2", "l1"),
+        ("--space.criterion activity --space.recalibration_batches 0", "found no batch of them"),
+        ("--strategy slimming --network._target_ own_networks_for_tests.NoBatchNorm", "needs a batch norm"),
+        ("--strategy slimming --space.criterion l1", "ranks channels by bn_gamma, found space.criterion 'l1'"),
         ("--network._target_ no.such.Net", "no.such.Net"),
         ("--network._target_ torch.nn.Identity", "step mode"),
         ("--network.options.taus 3", "Did you mean 'tau'?"),

@@ -89,7 +89,7 @@ def run(folder: Path, *, test_synops: float = 380.0, met: bool = True) -> dict[s
     )
     dense, small = small_network(), small_network()
     plan = ChannelPlan.trace(dense, EXAMPLE)
-    baseline = Baseline(dense, evaluation(1000.0, 0.9), plan, {}, seconds=11.0)
+    baseline = Baseline(dense, evaluation(1000.0, 0.9), plan, {}, "l1", seconds=11.0)
     tuned = Finetuned(small, (3, 2), study.trials[1], evaluation(395.0, 0.8), tightened=1, met=met)
     fitted: Estimator = LinearEstimator().fit(*zip(*POINTS, strict=True))
     tests = [evaluation(900.0, 0.88), evaluation(test_synops, 0.79)]

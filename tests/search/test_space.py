@@ -7,7 +7,11 @@ import pytest
 from optuna.distributions import FloatDistribution
 from torch import nn
 
+from lightning_snn.criteria import channel_scores
+from lightning_snn.inference import evaluate
 from lightning_snn.surgery import ChannelGroup
+from lightning_snn.surgery import ChannelPlan
+from search.baseline import Baseline
 from search.budget import Budget
 from search.cost import CostModel
 from search.cost import LayerCost
@@ -16,7 +20,11 @@ from search.estimator import LinearEstimator
 from search.estimator import RatioEstimator
 from search.sampling import Sample
 from search.space import SearchContext
+from search.space import build_context
 from search.space import refine_target_cost
+from tests.lightning_snn.tiny import images
+from tests.lightning_snn.tiny import loader
+from tests.lightning_snn.tiny import tiny_vgg
 
 BUDGET = Budget(target=25.0, baseline=50.0)
 
@@ -107,3 +115,15 @@ def test_widths_must_be_as_many_as_groups() -> None:
 
 def test_errors_are_of_one_family() -> None:
     assert issubclass(SearchError, ValueError)
+
+
+def test_strategies_get_the_scores_and_know_by_what_criterion() -> None:
+    network, (x_NCHW, y_N) = tiny_vgg(), images(4)
+    measured = evaluate(network, loader(x_NCHW, y_N, batch_size=4), time_steps=2)
+    plan = ChannelPlan.trace(network, x_NCHW[:1].expand(2, 1, 1, 4, 4))
+    scores = channel_scores("bn_gamma", network, plan, seed=0)
+    baseline = Baseline(network, measured, plan, scores, "bn_gamma", seconds=0.0)
+    budget = Budget.of(measured.synops.total, fraction=0.5, synops=None)
+    known = build_context(baseline, budget, low=0.1, evaluations=1)
+    assert known.scores is scores
+    assert known.criterion == "bn_gamma"

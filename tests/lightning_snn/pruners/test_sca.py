@@ -1,5 +1,6 @@
 """SCA's course over the epochs, worked by hand; what it prunes is what it closed; a kill changes nothing."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,7 @@ def test_without_regrowth_closed_channels_stay_closed() -> None:
             seen.append(list(sca._open))
 
     train(network, sca, Look())
-    for earlier, later in zip(seen, seen[1:], strict=False):
+    for earlier, later in itertools.pairwise(seen):
         assert not (np.array(later) & ~np.array(earlier)).any()
 
 

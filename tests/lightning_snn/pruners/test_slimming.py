@@ -42,7 +42,7 @@ def test_scales_shrink_by_the_penalty() -> None:
 
 
 def test_one_threshold_for_all_layers() -> None:
-    """Keep 5 of 8: the five largest |gamma|, whatever their layer, are 4, 3, 2.5 of the first and 5, 2 of the second."""
+    """Keep 5 of 8: the largest |gamma|, whatever their layer, are 4, 3, 2.5 of the first and 5, 2 of the second."""
     network = tiny_vgg()
     with torch.no_grad():
         network.features[1].weight.copy_(torch.tensor([-4.0, 1.0, 2.5, 3.0]))

@@ -86,7 +86,7 @@ def test_leaks() -> None:
     assert [leak(network, name) for name in ("0", "1")] == [0.75, 1.0]
     assert leak(network, "2") == pytest.approx(0.75)
     assert leak(network, None) == 0.0
-    with pytest.raises(PruningError, match="found QIFNode as '3'. Use --pruning lamp"):
+    with pytest.raises(PruningError, match=r"found QIFNode as '3'\. Use --pruning lamp"):
         leak(network, "3")
 
 

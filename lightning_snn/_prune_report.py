@@ -106,7 +106,7 @@ def describe_pruned(
         | {
             "synops_share": synops / dense.test.synops.total,
             "connectivity_factor": static.total / dense.test.synops.total,
-            "rate_factor": synops / static.total,
+            "rate_factor": synops / static.total if static.total else None,
             "connectivity": connectivity(result.network, dense.network),
             "sparsity": sparsity(result.network),
         },
@@ -149,7 +149,7 @@ def pruned_table(result: dict[str, Any]) -> str:
         ("validation accuracy", f"{before['validation_accuracy']:.2%}", f"{after['validation_accuracy']:.2%}", ""),
         ("SynOps per sample (test)", *_both(before["synops"], after["synops"])),
         ("- by connectivity", "", "", f"x {after['connectivity_factor']:.1%}"),
-        ("- by firing rates", "", "", f"x {after['rate_factor']:.1%}"),
+        ("- by firing rates", "", "", "-" if after["rate_factor"] is None else f"x {after['rate_factor']:.1%}"),
         ("parameters", *_both(before["parameters"], after["parameters"])),
         ("connectivity", "100.0%", f"{after['connectivity']:.1%}", ""),
         ("sparsity of the weights", "0.0%", f"{after['sparsity']:.1%}", ""),

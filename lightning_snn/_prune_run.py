@@ -8,9 +8,12 @@ finished training is passed through, and what lies between two trainings is done
 
 from collections.abc import Sequence
 from contextlib import closing
+from contextlib import suppress
 from typing import cast
 
+import torch
 from pytorch_lightning.callbacks import Callback
+from rich.console import Console
 from torch import nn
 
 from conf.identity import dense_folder
@@ -19,11 +22,14 @@ from conf.schema import TrainingConfig
 from lightning_snn._prune_report import describe_pruned
 from lightning_snn._prune_report import measure_dense
 from lightning_snn._prune_report import measure_network
+from lightning_snn._train_tracking import NoTracker
 from lightning_snn._train_tracking import TrainTracker
 from lightning_snn._train_tracking import open_tracker
 from lightning_snn.artifact import save_artifact
 from lightning_snn.dense import dense_seconds
 from lightning_snn.dense import obtain_dense
+from lightning_snn.dense import train_dense
+from lightning_snn.errors import PruningError
 from lightning_snn.files import locked
 from lightning_snn.files import write_json
 from lightning_snn.forward import to_time_first
@@ -51,15 +57,11 @@ def carry_out_pruning(config: TrainConfig, run: RunFolder, reporter: Reporter) -
         task = Task(config)
         phase.news = f"{config.data.name}: {task.data.split_policy}"
     dense = dense_network(task, reporter)
-    bench = open_bench(task, dense)
-    pruner = build_pruner(config.pruning.name, bench=bench, target=config.pruning.target, **config.pruning.options)
+    pruner = pruner_of(config, open_bench(task, dense))
     with run.open(), closing(open_tracker(config, run.path)) as tracker:
         task.recognise_data(run.path)
         stages = Stages(task, run, reporter, tracker)
-        network = train_with(pruner, task, stages) if pruner.trains else dense
-        for round_ in range(1, pruner.rounds + 1):
-            pruned = prune(pruner, network, round_, reporter)
-            network = finetune(pruned, round_, stages)
+        pruned, network = develop(pruner, dense, stages)
         with reporter.phase("measuring", 4) as phase:
             before, static = measure_dense(task, dense, pruned.dense_masks, phase)
             after = measure_network(task, network, phase)
@@ -77,6 +79,34 @@ def carry_out_pruning(config: TrainConfig, run: RunFolder, reporter: Reporter) -
         run.drop_checkpoints()
 
 
+def assist_pruning(config: TrainConfig, run: RunFolder) -> None:
+    """Take part in the one training that the first process is at, as a further process of it (DDP).
+
+    What lies before that training is loaded, or done again with the same outcome.
+    """
+    task, folder = Task(config), dense_folder(config)
+    if not (folder / "network").exists():
+        train_dense(task, folder)
+        return
+    dense = task.load(folder / "network")
+    with suppress(Assisted):
+        develop(pruner_of(config, open_bench(task, dense)), dense, Assistance(task, run))
+
+
+def check_pruning(config: TrainConfig) -> None:
+    """Refuse a pruner or an option of it that is wrong, before anything costly is done.
+
+    Raises:
+        PruningError: If one is.
+    """
+    pruner_of(config, Bench(batches=(), example=torch.empty(0), seed=config.seed, dense_synops=0.0))
+
+
+def pruner_of(config: TrainConfig, bench: Bench) -> Pruner:
+    """Return the pruner that the configuration names."""
+    return build_pruner(config.pruning.name, bench=bench, target=config.pruning.target, **config.pruning.options)
+
+
 def dense_network(task: Task, reporter: Reporter) -> nn.Module:
     """Train the dense network, or load it where it was given or another run trained it."""
     config = cast(TrainConfig, task.config)
@@ -87,10 +117,14 @@ def dense_network(task: Task, reporter: Reporter) -> nn.Module:
 
 
 def open_bench(task: Task, dense: nn.Module) -> Bench:
-    """Return what the pruner measures with: training data."""
+    """Return what the pruner measures with: training data.
+
+    Raises:
+        PruningError: If the dense network has no SynOps to save.
+    """
     settings = cast(TrainConfig, task.config).pruning
     inputs = task.data.calibration_batches(settings.calibration_batches, settings.calibration_batch_size)
-    return Bench.of(
+    bench = Bench.of(
         dense.to(task.device),
         batches=[to_time_first(x.to(task.device), task.time_steps) for x in inputs],
         example=task.example,
@@ -98,6 +132,12 @@ def open_bench(task: Task, dense: nn.Module) -> Bench:
         first_layer=task.first_layer,
         analog_hidden=task.analog_hidden,
     )
+    if bench.dense_synops == 0.0:
+        raise PruningError(
+            "The dense network has no SynOps that pruning could save: on training data nothing reaches its layers. "
+            "Train it longer (training.epochs)."
+        )
+    return bench
 
 
 class Stages:
@@ -105,7 +145,8 @@ class Stages:
 
     def __init__(self, task: Task, run: RunFolder, reporter: Reporter, tracker: TrainTracker) -> None:
         """Start with none."""
-        self.task, self._run, self._reporter, self._tracker = task, run, reporter, tracker
+        self.task, self.reporter = task, reporter
+        self._run, self._tracker = run, tracker
         self._epochs = 0
         self.spent: dict[str, float] = {}
 
@@ -116,23 +157,56 @@ class Stages:
             self._run.path / f"metrics-{name}.csv",
             lambda row: self._tracker.epoch({**row, "epoch": row["epoch"] + before}),
         )
-        with self._reporter.phase(name, recipe.epochs) as phase:
-            self.task.train_(
-                network,
-                recipe,
-                seed=seed_for(self.task.config.seed, name),
-                checkpoints=self._run.checkpoints / name,
-                callbacks=[*callbacks, history, EpochProgress(phase)],
-                validate=True,
-            )
+        with self.reporter.phase(name, recipe.epochs) as phase:
+            self._train_(name, network, recipe, [*callbacks, history, EpochProgress(phase)])
         self._epochs += recipe.epochs
         self.spent[name] = sum(row["seconds"] for row in history.rows)
 
+    def _train_(self, name: str, network: nn.Module, recipe: TrainingConfig, callbacks: Sequence[Callback]) -> bool:
+        return self.task.train_(
+            network,
+            recipe,
+            seed=seed_for(self.task.config.seed, name),
+            checkpoints=self._run.checkpoints / name,
+            callbacks=callbacks,
+            validate=True,
+        )
 
-def train_with(pruner: Pruner, task: Task, stages: Stages) -> nn.Module:
+
+class Assisted(Exception):
+    """A further process took part in the training that it was started for."""
+
+
+class Assistance(Stages):
+    """The same trainings in a further process: silent, and ended by the first that was not finished yet."""
+
+    def __init__(self, task: Task, run: RunFolder) -> None:
+        """Start with none."""
+        super().__init__(task, run, Reporter(Console(quiet=True)), NoTracker())
+
+    def train_(self, name: str, network: nn.Module, recipe: TrainingConfig, callbacks: Sequence[Callback]) -> None:
+        """Load ``network`` as it was trained.
+
+        Raises:
+            Assisted: If there was something left to train, which is done now.
+        """
+        if self._train_(name, network, recipe, callbacks):
+            raise Assisted
+
+
+def develop(pruner: Pruner, dense: nn.Module, stages: Stages) -> tuple[Pruned, nn.Module]:
+    """Go through all trainings and cuts; return what the last cut left, and its network fine-tuned."""
+    network = train_with(pruner, stages) if pruner.trains else dense
+    for round_ in range(1, pruner.rounds + 1):
+        pruned = prune(pruner, network, round_, stages.reporter)
+        network = finetune(pruned, round_, stages)
+    return pruned, network
+
+
+def train_with(pruner: Pruner, stages: Stages) -> nn.Module:
     """Train a fresh network with the pruner at work."""
-    config = cast(TrainConfig, task.config)
-    network = task.new_network()
+    config = cast(TrainConfig, stages.task.config)
+    network = stages.task.new_network()
     pruner.prepare_(network)
     stages.train_("training", network, config.training, [pruner])
     return network

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from rich.console import Console
 
 from conf.identity import identity
@@ -23,7 +25,9 @@ from lightning_snn._command import is_first_process
 from lightning_snn._markdown import markdown_table
 from lightning_snn._markdown import print_plain
 from lightning_snn._prune_report import pruned_table
+from lightning_snn._prune_run import assist_pruning
 from lightning_snn._prune_run import carry_out_pruning
+from lightning_snn._prune_run import check_pruning
 from lightning_snn._train_tracking import TrainTracker
 from lightning_snn._train_tracking import open_tracker
 from lightning_snn._train_tracking import train_run_name
@@ -37,7 +41,6 @@ from lightning_snn.firing_rates import RateMeter
 from lightning_snn.history import History
 from lightning_snn.progress import EpochProgress
 from lightning_snn.progress import Reporter
-from lightning_snn.pruners import check_pruner
 from lightning_snn.run_folder import RunFolder
 from lightning_snn.seeds import seed_for
 from lightning_snn.task import Task
@@ -62,7 +65,7 @@ def run_training(config: TrainConfig, console: Console | None = None) -> dict[st
     console = console or Console()
     torch.set_num_threads(config.threads)
     if config.pruning.name != "none":
-        check_pruner(config.pruning.name, config.pruning.options)
+        check_pruning(config)
     _prepare_devices(config)
     run = RunFolder(Path(config.runs) / train_run_name(config), identity(config), config.data.root)
     if not is_first_process(config.trainer.devices):
@@ -131,8 +134,11 @@ def _assist(config: TrainConfig, run: RunFolder) -> None:
     """Train beside the first process, which alone speaks and writes."""
     if run.is_finished():
         return
-    task = Task(config)
     with suppress(KeyboardInterrupt, Terminated):  # the first process says it
+        if config.pruning.name != "none":
+            assist_pruning(config, run)
+            return
+        task = Task(config)
         task.train_(
             task.new_network(),
             config.training,
@@ -146,10 +152,17 @@ def _prepare_devices(config: TrainConfig) -> None:
     """Make sure that Lightning can start this command again for each further device.
 
     Raises:
-        ConfigError: If it was not called as a command.
+        ConfigError: If it was not called as a command, or its processes were started by others and there are several
+            trainings, each of which needs its own.
     """
     if config.trainer.devices == 1:
         return
+    if config.pruning.name != "none" and (TorchElasticEnvironment.detect() or SLURMEnvironment.detect()):
+        raise ConfigError(
+            "A pruned run on several devices starts its further processes itself, found some that torchrun or srun "
+            "started. Call python -m lightning_snn.train by itself, or prune a network trained before "
+            "(--baseline.artifact) on one device."
+        )
     command = getattr(sys.modules["__main__"], "__spec__", None)
     if "LOCAL_RANK" not in os.environ and (command is None or command.name != COMMAND):
         raise ConfigError(

@@ -141,7 +141,7 @@ class SpikingClassifier(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Return the optimizer and its schedule: linear warm-up, then cosine to 0, by step."""
-        parameters, recipe = self.network.parameters(), self.hparams
+        parameters, recipe = _parameter_groups(self.network), self.hparams
         optimizer: torch.optim.Optimizer
         if recipe["optimizer"] == "sgd":
             optimizer = torch.optim.SGD(
@@ -163,6 +163,17 @@ class SpikingClassifier(pl.LightningModule):
         warmup = recipe["warmup_epochs"] * epoch
         schedule = LambdaLR(optimizer, lambda step: warmup_cosine(step, warmup, steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def _parameter_groups(network: nn.Module) -> list[dict[str, Any]]:
+    """Return all parameters in order; those with an attribute ``_optim`` in groups that have their own settings.
+
+    A dictionary such as ``{"lr": 0.05, "weight_decay": 0.0}``: the convention of the S4 repositories.
+    """
+    groups: dict[tuple[tuple[str, Any], ...], list[nn.Parameter]] = {}
+    for parameter in network.parameters():
+        groups.setdefault(tuple(sorted(getattr(parameter, "_optim", {}).items())), []).append(parameter)
+    return [{"params": parameters, **dict(settings)} for settings, parameters in groups.items()]
 
 
 def warmup_cosine(step: int, warmup: int, steps: float) -> float:

@@ -82,7 +82,7 @@ def activity(network: nn.Module, plan: ChannelPlan, seed: int, batches_TBCHW: It
         neurons = next_neurons(network, first_TBCHW[:, :1])
         for name in (name for group in plan.groups for name in group.layers if neurons[name] is None):
             raise SurgeryError(
-                f"Criterion activity needs neurons behind every layer, found none with the channels of {name!r}. Use l1."
+                f"Criterion activity needs neurons behind each layer, found none with the channels of {name!r}. Use l1."
             )
         with torch.no_grad(), ActivityMeter(network) as meter:
             for x_TBCHW in itertools.chain([first_TBCHW], batches):

@@ -42,14 +42,7 @@ def obtain_dense(
     if not saved.exists():
         started = time.perf_counter()
         if config.baseline.artifact is None:
-            network = task.new_network()
-            task.train_(
-                network,
-                config.training,
-                seed=seed_for(config.seed, "training"),
-                checkpoints=folder / "training",
-                callbacks=callbacks,
-            )
+            network = train_dense(task, folder, callbacks)
         else:
             network = task.load(Path(config.baseline.artifact))
             task.check(network)
@@ -57,6 +50,20 @@ def obtain_dense(
         save_artifact(saved, network.cpu(), task.example, {"seconds": time.perf_counter() - started})
         shutil.rmtree(folder / "training", ignore_errors=True)
     return task.load(saved)
+
+
+def train_dense(task: Task, folder: Path, callbacks: Sequence[Callback] = ()) -> nn.Module:
+    """Train the dense network, or what is left of its training; every process of several comes by here."""
+    config, network = task.config, task.new_network()
+    assert isinstance(config, RunConfig)
+    task.train_(
+        network,
+        config.training,
+        seed=seed_for(config.seed, "training"),
+        checkpoints=folder / "training",
+        callbacks=callbacks,
+    )
+    return network
 
 
 def dense_seconds(folder: Path) -> float:

@@ -6,6 +6,7 @@ stay unseen by whatever is chosen with them later.
 
 import atexit
 import logging
+import os
 import signal
 import threading
 import warnings
@@ -45,11 +46,13 @@ def fit(
     logger: Logger | None = None,
     validate: bool = False,
     compile: bool = False,
-) -> None:
+) -> bool:
     """Train ``network`` in place for ``epochs`` epochs; its last epoch counts, none is chosen.
 
     With more than one device (``trainer``), Lightning starts the command of this process again for each further
-    one (strategy ``ddp``), where this function must be reached too; only the first process writes checkpoints.
+    one (strategy ``ddp``), where this function must be reached too; only the first process writes checkpoints. The
+    further processes must end after it: the next training starts its own. One that is finished is only loaded, and
+    starts none.
 
     Args:
         network: Takes ``[T, B, C, H, W]``, returns ``[T, B, K]``.
@@ -65,6 +68,9 @@ def fit(
         logger: Of Lightning; none by default.
         validate: Whether to validate after each epoch.
         compile: Whether to compile the network while it is trained (see :func:`compiled`).
+
+    Returns:
+        Whether an epoch was left to train.
 
     Raises:
         ArtifactError: If the checkpoint is broken, could execute code, or is of another training.
@@ -90,8 +96,7 @@ def fit(
         # a quarter faster on a CPU with bfloat16 instructions (measured); in float32 it changes nothing
         network.to(memory_format=torch.channels_last)
     with quiet_lightning(), compiled(network, compile):
-        if resume is not None:
-            _check_checkpoint(resume, classifier, epochs)
+        is_left = resume is None or _epochs_in(resume, classifier, epochs) < epochs
         engine = pl.Trainer(
             max_epochs=epochs,
             callbacks=callbacks,
@@ -101,8 +106,9 @@ def fit(
             enable_model_summary=False,
             num_sanity_val_steps=0,
             limit_val_batches=1.0 if validate else 0,
-            **_distributed(trainer or {}),
+            **_distributed({**(trainer or {}), **({} if is_left else {"devices": 1})}),
         )
+        environment = set(os.environ)
         try:
             engine.fit(classifier, datamodule=datamodule, ckpt_path=resume, weights_only=True)
         except BaseException as error:
@@ -114,8 +120,11 @@ def fit(
             distributed.destroy_process_group()  # else what follows would be taken for work of several processes
             for other in getattr(engine.strategy.launcher, "procs", []):
                 other.wait()
+            for name in set(os.environ) - environment:  # else the next training would wait for others to be started
+                del os.environ[name]
     functional.reset_net(network)
     network.eval().to(memory_format=torch.contiguous_format)
+    return is_left
 
 
 @contextmanager
@@ -168,8 +177,8 @@ class _KeepSigterm(Callback):
             signal.signal(signal.SIGTERM, self._handler)
 
 
-def _check_checkpoint(file: Path, classifier: SpikingClassifier, epochs: int) -> None:
-    """Refuse a checkpoint that Lightning could not go on from, or would go on from with another recipe."""
+def _epochs_in(file: Path, classifier: SpikingClassifier, epochs: int) -> int:
+    """Return how many epochs a checkpoint has behind it; refuse one that no training can go on from."""
     try:
         saved = torch.load(file, map_location="cpu", weights_only=True)
         fits = (
@@ -187,6 +196,7 @@ def _check_checkpoint(file: Path, classifier: SpikingClassifier, epochs: int) ->
             "A training goes on from a checkpoint of the same network, recipe and number of epochs, "
             f"found another in {file}. Delete this file to train anew, or name another folder."
         )
+    return int(saved["epoch"]) + 1
 
 
 def _shapes(state: Mapping[str, Tensor]) -> dict[str, torch.Size]:

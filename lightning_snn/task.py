@@ -161,10 +161,14 @@ class Task:
         checkpoints: Path | None = None,
         callbacks: Sequence[Callback] = (),
         validate: bool = False,
-    ) -> None:
-        """Train ``network`` in place by a recipe; go on from ``checkpoints`` where a training was interrupted."""
+    ) -> bool:
+        """Train ``network`` in place by a recipe; go on from ``checkpoints`` where a training was interrupted.
+
+        Returns:
+            Whether an epoch was left to train.
+        """
         recipe, trainer = dataclasses.asdict(training), dataclasses.asdict(self.config.trainer)
-        fit(
+        return fit(
             network,
             self.data,
             epochs=recipe.pop("epochs"),

@@ -9,6 +9,7 @@ from typing import Final
 
 from torch import nn
 
+from lightning_snn._options import wrong_option
 from lightning_snn.errors import NetworkError
 from lightning_snn.errors import nearest
 
@@ -89,7 +90,6 @@ def build_own_network(target: str, *, num_classes: int, in_channels: int, **opti
 
 
 def _refuse_unknown_options(name: str, build: Any, options: Mapping[str, Any]) -> None:
-    known = [p for p in inspect.signature(build).parameters if p not in ("name", "num_classes", "in_channels")]
-    for option in options:
-        if option not in known:
-            raise NetworkError(f"Network {name!r} has no option {option!r}. {nearest(option, known, 'options')}")
+    wrong = wrong_option(f"Network {name!r}", build, options, ("name", "num_classes", "in_channels"))
+    if wrong is not None:
+        raise NetworkError(wrong)

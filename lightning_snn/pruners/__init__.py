@@ -1,6 +1,5 @@
 """Pruners by name: Lightning callbacks that prune outside of a search."""
 
-import inspect
 import pkgutil
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING
 from typing import Any
 from typing import Final
 
+from lightning_snn._options import wrong_option
 from lightning_snn.errors import PruningError
 from lightning_snn.errors import nearest
 
@@ -21,7 +21,7 @@ PRUNERS: Final[Mapping[str, str]] = MappingProxyType(
         "magnitude": "lightning_snn.pruners.magnitude:Magnitude",
         "magnitude_nm": "lightning_snn.pruners.one_shot_nm:MagnitudeNM",
         "random": "lightning_snn.pruners.random:build",
-        "random_nm": "lightning_snn.pruners.one_shot_nm:RandomNM",
+        "random_nm": "lightning_snn.pruners.one_shot_nm:random_nm",
         "sca": "lightning_snn.pruners.sca:SCA",
         "slamp": "lightning_snn.pruners.layer_adaptive:Slamp",
         "slimming": "lightning_snn.pruners.slimming:Slimming",
@@ -55,12 +55,10 @@ def check_pruner(name: str, options: Mapping[str, Any]) -> None:
     """Refuse an unknown pruner or option, before anything costly is done.
 
     Raises:
-        PruningError: If the name or an option is unknown.
+        PruningError: If the name or an option is unknown, or an option is of a wrong type.
     """
     if name not in PRUNERS:
         raise PruningError(f"No pruner is called {name!r}. {nearest(name, PRUNERS)}")
-    takes = inspect.signature(pkgutil.resolve_name(PRUNERS[name])).parameters
-    known = [each for each in takes if each not in ("bench", "target")]
-    for option in options:
-        if option not in known:
-            raise PruningError(f"Pruner {name!r} has no option {option!r}. {nearest(option, known, 'options')}")
+    wrong = wrong_option(f"Pruner {name!r}", pkgutil.resolve_name(PRUNERS[name]), options, ("bench", "target"))
+    if wrong is not None:
+        raise PruningError(wrong)

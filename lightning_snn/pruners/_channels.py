@@ -50,7 +50,7 @@ class ChannelPruner(Pruner):
         plan = self.bench.plan(network)
         scores = self.scores(network, plan)
         values = np.concatenate(list(scores.values()))
-        least, most = len(scores) + int((values == np.inf).sum()), int((values > -np.inf).sum())
+        least, most = least_channels(scores), int((values > -np.inf).sum())
         if self.keep is not None:
             count = min(most, max(least, round(len(values) * self.keep)))
         else:
@@ -58,6 +58,11 @@ class ChannelPruner(Pruner):
         kept = best(scores, count)
         smaller = self.bench.recalibrated(plan.shrink(network, kept))
         return Pruned(smaller, {}, plan.live_synapses(network, kept))
+
+
+def least_channels(scores: Scores) -> int:
+    """Return how many channels stay in any case: those that must, and one of each group."""
+    return sum(max(1, int((values == np.inf).sum())) for values in scores.values())
 
 
 def best(scores: Scores, count: int) -> dict[str, list[int]]:

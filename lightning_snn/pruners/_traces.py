@@ -102,7 +102,7 @@ def leak(network: nn.Module, neurons: str | None) -> float:
     assert isinstance(module, BaseNode)
     raise PruningError(
         f"Traces need neurons whose leak is known (IF, LIF, parametric LIF), found {type(module).__name__} as "
-        f"{neurons!r}. Use --pruning lamp."
+        f"{neurons!r}. Use --pruning lamp, or of spike_nm pruning.options.eid=false."
     )
 
 

@@ -24,6 +24,7 @@ from lightning_snn.pruners._bench import largest_count
 from lightning_snn.pruners._channels import ChannelPruner
 from lightning_snn.pruners._channels import Scores
 from lightning_snn.pruners._channels import best
+from lightning_snn.pruners._channels import least_channels
 from lightning_snn.pruners._gates import ChannelGates
 from lightning_snn.pruners._layer_shares import top
 from lightning_snn.pruners._masks import network_of
@@ -176,16 +177,15 @@ class SCA(ChannelPruner):
 
     def _count(self, network: nn.Module, scores: Scores, progress: float) -> int:
         """Return how many channels stay in this epoch: the share, or the budget, shrinks to the wanted one."""
-        values = np.concatenate(list(scores.values()))
-        least = len(scores) + int((values == np.inf).sum())
+        least, most = least_channels(scores), sum(map(len, scores.values()))
         if self.keep is not None:
-            return max(least, round(len(values) * (1.0 - (1.0 - self.keep) * progress)))
+            return max(least, round(most * (1.0 - (1.0 - self.keep) * progress)))
         assert self.target is not None
         budget = (1.0 - (1.0 - self.target) * progress) * self._quick.dense_synops
         self._gates.detach()  # hooks would be copied with the network
         try:
             return largest_count(
-                least, len(values), lambda n: self._quick.synops(self._plan.shrink(network, best(scores, n))) <= budget
+                least, most, lambda n: self._quick.synops(self._plan.shrink(network, best(scores, n))) <= budget
             )
         finally:
             if self.signal == "gates":

@@ -1,6 +1,5 @@
 """Strategies: Optuna samplers by name. Each file of this package has one, with a ``build`` function."""
 
-import inspect
 import pkgutil
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING
 from typing import Any
 from typing import Final
 
+from lightning_snn._options import wrong_option
 from lightning_snn.errors import nearest
 from search.errors import SearchError
 
@@ -71,11 +71,9 @@ def check_strategy(name: str, options: Mapping[str, Any], criterion: str | None 
     """
     if name not in STRATEGIES:
         raise SearchError(f"No strategy is called {name!r}. {nearest(name, STRATEGIES)}")
-    build = pkgutil.resolve_name(STRATEGIES[name])
-    known = [each for each in inspect.signature(build).parameters if each not in ("seed", "context")]
-    for option in options:
-        if option not in known:
-            raise SearchError(f"Strategy {name!r} has no option {option!r}. {nearest(option, known, 'options')}")
+    wrong = wrong_option(f"Strategy {name!r}", pkgutil.resolve_name(STRATEGIES[name]), options, ("seed", "context"))
+    if wrong is not None:
+        raise SearchError(wrong)
     ranked = RANKED_BY.get(name)
     if None not in (ranked, criterion) and ranked != criterion:
         raise SearchError(

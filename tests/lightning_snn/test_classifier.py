@@ -101,6 +101,42 @@ def test_adamw_steps_by_hand() -> None:
     assert float(network.weight) == pytest.approx(math.log(3) * (1 - 0.1 * 0.4) + 0.1, rel=1e-6)
 
 
+def test_a_parameter_may_bring_settings_of_its_own() -> None:
+    network = Scale()
+    network.own = nn.Parameter(torch.tensor(math.log(3.0), dtype=torch.float64))
+    network.own._optim = {"lr": 0.2, "weight_decay": 0.0}  # type: ignore[attr-defined]
+    network.register_forward_pre_hook(lambda module, args: (args[0] * 1.0 + 0.0 * module.own,))
+    model = classifier(network, num_classes=2, time_steps=1, learning_rate=0.1, momentum=0.0, weight_decay=0.4)
+    monitor = Course()
+    x_NCHW = torch.tensor([1.0, 0.0], dtype=torch.float64).expand(2, 2).reshape(2, 2, 1, 1)
+    trainer = quiet_trainer(max_epochs=1, precision="64-true", callbacks=[monitor])
+    trainer.fit(model, loader(x_NCHW, torch.zeros(2, dtype=torch.int64), 1))
+    assert monitor.rates == [[0.1, 0.2], [0.05, 0.1]]  # one cosine, of each group's own peak
+    assert float(network.own) == math.log(3.0)  # no gradient, and no decay
+    assert float(network.weight) < math.log(3.0)
+
+
+class Course(pl.Callback):
+    """Notes the learning rate of each group before each step."""
+
+    def __init__(self) -> None:
+        self.rates: list[list[float]] = []
+
+    def on_before_optimizer_step(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: torch.optim.Optimizer
+    ) -> None:
+        self.rates.append([group["lr"] for group in optimizer.param_groups])
+
+
+def test_without_them_all_parameters_are_one_group_in_order() -> None:
+    model, network = classifier(), tiny_vgg()
+    trainer = quiet_trainer(max_epochs=1)
+    trainer.fit(model, loader(*images(4), 4))
+    (group,) = trainer.optimizers[0].param_groups
+    assert [id(each) for each in group["params"]] == [id(each) for each in model.network.parameters()]
+    assert len(group["params"]) == len(list(network.parameters()))
+
+
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [

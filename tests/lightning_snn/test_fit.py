@@ -167,6 +167,15 @@ def test_a_finished_training_is_not_trained_further(straight: dict[str, bytes], 
     assert weights(again) == straight
 
 
+def test_a_training_says_whether_anything_was_left(tmp_path: Path) -> None:
+    data = DigitsDataModule(seed=0, train_samples=32, validation_samples=16, batch_size=16)
+    options: dict[str, Any] = {"epochs": 1, "seed": 0, "num_classes": 10, "time_steps": 2, "recipe": {}}
+    trainings = [fit(network(), data, trainer=CPU, checkpoints=tmp_path, **options) for _ in range(2)]
+    assert trainings == [True, False]
+    # one that is finished is only loaded, by this process alone: two would have to be started by a command
+    assert fit(network(), data, trainer={**CPU, "devices": 2}, checkpoints=tmp_path, **options) is False
+
+
 def test_the_network_is_left_in_evaluation_mode_with_clean_neurons(straight: dict[str, bytes]) -> None:
     net = train(network(), epochs=1)
     assert not any(module.training for module in net.modules())

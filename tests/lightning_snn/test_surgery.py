@@ -24,6 +24,7 @@ from spikingjelly.activation_based.model import spiking_vgg
 from torch import Tensor
 from torch import nn
 
+from lightning_snn.errors import SurgeryError
 from lightning_snn.forward import run_network
 from lightning_snn.surgery import ChannelPlan
 from lightning_snn.surgery import channel_groups
@@ -301,3 +302,88 @@ def test_one_plan_serves_other_networks_of_the_structure() -> None:
     small = plan.shrink(other, TINY_KEEP)
     expected = outputs(silenced(other, TINY_TIED, TINY_KEEP), x_TBCHW)
     torch.testing.assert_close(outputs(small, x_TBCHW), expected, rtol=0, atol=1e-5)
+
+
+def live_weights(network: nn.Module) -> dict[str, Tensor]:
+    """Which weights of convolutions and linear layers are not zero."""
+    weighted = ((n, m) for n, m in network.named_modules() if isinstance(m, nn.Conv2d | nn.Linear))
+    return {name: module.weight.detach() != 0.0 for name, module in weighted}
+
+
+def test_live_synapses_by_hand() -> None:
+    network, x_TBCHW = tiny()
+    live = ChannelPlan.trace(network, x_TBCHW).live_synapses(network, {"0": [0, 3], "9": [0, 1, 2, 4]})
+    assert {name: mask.shape for name, mask in live.items()} == {
+        name: mask.shape for name, mask in live_weights(network).items()
+    }
+    assert live["0"][:, 0, 0, 0].tolist() == [True, False, False, True]
+    assert live["4"][0, :, 1, 1].tolist() == [True, False, False, True]
+    assert bool(live["4"][:, [0, 3]].all())
+    assert live["9"][:, 0].tolist() == [True, True, True, False, True]
+    assert live["11"].tolist() == [[True, True, True, False, True]] * 3
+    assert all(bool(mask.all()) for mask in ChannelPlan.trace(network, x_TBCHW).live_synapses(network, {}).values())
+
+
+@pytest.mark.parametrize("model", ["tiny", "sew_resnet18", "spiking_vgg11_bn"])
+def test_live_synapses_are_the_weights_that_shrinking_leaves(model: str) -> None:
+    build, tied = {"tiny": (tiny, TINY_TIED), "sew_resnet18": (sew, SEW_TIED), "spiking_vgg11_bn": (vgg11, VGG11_TIED)}[
+        model
+    ]
+    network, x_TBCHW = build(1)
+    plan, keep = ChannelPlan.trace(network, x_TBCHW[:, :1]), every_other(tied, network)
+    live, small = plan.live_synapses(network, keep), dict(plan.shrink(network, keep).named_modules())
+    before = dict(network.named_modules())
+    for name, mask in live.items():
+        found: Any = small[name]
+        parent: Any = before[name]
+        assert torch.equal(parent.weight[mask], found.weight.flatten()), name
+    # silencing sets filters to zero, and leaves the weights that read a silent channel
+    for name, mask in live_weights(plan.mask(network, keep)).items():
+        nonzero = live_weights(network)[name]
+        assert torch.equal(mask & live[name], nonzero & live[name]), name
+        assert torch.equal(mask.flatten(1).any(1), live[name].flatten(1).any(1)), name
+
+
+def test_live_synapses_of_a_depthwise_convolution_go_with_its_outputs() -> None:
+    """Its second axis has one entry: the input that its own block reads."""
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        *(layer.Conv2d(2, 4, 3, padding=1), layer.BatchNorm2d(4), lif()),
+        *(layer.Conv2d(4, 4, 3, padding=1, groups=4), layer.BatchNorm2d(4), lif()),
+        *(layer.Flatten(), layer.Linear(4 * 16, 3)),
+    )
+    x_TBCHW = images(2, 2, 4)
+    plan = ChannelPlan.trace(awake(network, x_TBCHW), x_TBCHW)
+    live, small = plan.live_synapses(network, {"0": [1, 2, 3]}), plan.shrink(network, {"0": [1, 2, 3]})
+    assert live["0"][:, 0, 0, 0].tolist() == live["3"][:, 0, 0, 0].tolist() == [False, True, True, True]
+    assert live["7"][0].tolist() == [False] * 16 + [True] * 48
+    assert sum(int(mask.sum()) for mask in live.values()) == 3 * 2 * 9 + 3 * 9 + 3 * 48
+    weights = {n: m.weight for n, m in small.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)}
+    assert {n: w.numel() for n, w in weights.items()} == {n: int(mask.sum()) for n, mask in live.items()}
+
+
+def test_live_synapses_of_a_grouped_convolution() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        *(layer.Conv2d(2, 4, 3, padding=1), layer.BatchNorm2d(4), lif()),
+        *(layer.Conv2d(4, 6, 3, padding=1, groups=2), layer.BatchNorm2d(6), lif()),
+        *(layer.Flatten(), layer.Linear(6 * 16, 3)),
+    )
+    x_TBCHW = images(2, 2, 4)
+    plan = ChannelPlan.trace(awake(network, x_TBCHW), x_TBCHW)
+    keep = {group.name: [1] for group in plan.groups}  # one block of the two, and with it all that is tied
+    live, small = plan.live_synapses(network, keep), dict(plan.shrink(network, keep).named_modules())
+    assert 0 < int(live["3"].sum()) < live["3"].numel()
+    for name, mask in live.items():
+        parent: Any = network.get_submodule(name)
+        found: Any = small[name]
+        assert torch.equal(parent.weight[mask], found.weight.flatten()), name
+
+
+def test_live_synapses_check_their_arguments() -> None:
+    network, x_TBCHW = tiny()
+    plan = ChannelPlan.trace(network, x_TBCHW)
+    with pytest.raises(SurgeryError, match="found no group that is called '5'"):
+        plan.live_synapses(network, {"5": [0]})
+    with pytest.raises(SurgeryError, match="found index 9"):
+        plan.live_synapses(network, {"4": [9]})

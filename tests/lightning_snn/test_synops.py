@@ -243,3 +243,47 @@ def test_misuse_is_one_sentence() -> None:
         run_network(network, images(1, 1))
     with pytest.raises(ValueError, match="T=2 and B=0"):
         SynOpsMeter(network).start_batch(2, 0)
+
+
+def test_another_networks_synapses_by_hand() -> None:
+    """The spikes of one network meet the synapses of another: what they would cost there."""
+    network: Any = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
+    synapses: Any = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
+    with torch.no_grad():
+        network[0].weight.copy_(torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, 0.0]]))
+        for dense in network:
+            dense.bias.zero_()
+        network[1].weight.fill_(1.0)
+        synapses[0].weight.copy_(torch.tensor([[1.0, 0.0, 0.0], [5.0, 0.0, 2.0], [0.0, 0.0, 3.0], [0.0, 0.0, 4.0]]))
+        synapses[1].weight.copy_(torch.tensor([[0.0, 7.0, 0.0, 0.0], [1.0, 1.0, 0.0, 1.0]]))
+    x_BN = torch.tensor([[1.0, 0.0, 1.0], [1.0, 1.0, 0.0]])  # the same values come out, with a 0 behind
+
+    def counted(by: nn.Module | None) -> list[float]:
+        meter = SynOpsMeter(network, first_layer="add", synapses=by)
+        with meter, torch.no_grad():
+            meter.start_batch(1, 2)
+            network(x_BN)
+        report = meter.report()
+        return [report.layers["0"].operations, report.layers["1"].operations, report.total]
+
+    assert counted(None) == counted(network) == [2.0, 4.0, 6.0]  # fan-outs 1, 1, 1; then 2 for each
+    # inputs reach 2, 0, 3 weights: 5 and 2; then 1, 2, 0, 1: 1 and 3
+    assert counted(synapses) == [3.5, 2.0, 5.5]
+
+
+def test_synapses_of_a_sparser_network_equal_its_own_where_the_spikes_are_the_same() -> None:
+    """The first layer sees the data, whatever its weights are."""
+    network, masked = spiking_net(), spiking_net()
+    first = next(module for module in masked.modules() if isinstance(module, nn.Conv2d))
+    with torch.no_grad():
+        first.weight[:, :, 0] = 0.0
+    x_TBCHW = images(2, 3)
+    meter = SynOpsMeter(network, first_layer="add", synapses=masked)
+    with meter, torch.no_grad():
+        meter.start_batch(2, 3)
+        run_network(network, x_TBCHW)
+    found, expected = meter.report(), measure_synops(masked, [x_TBCHW], first_layer="add")
+    name = next(iter(expected.layers))
+    assert found.layers[name].operations == expected.layers[name].operations
+    assert found.layers[name].operations < measure_synops(network, [x_TBCHW]).layers[name].operations
+    assert first.weight.grad is None

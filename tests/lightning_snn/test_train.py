@@ -298,7 +298,7 @@ def test_help_names_groups_and_settings() -> None:
     assert any(line.startswith("  vgg16 ") for line in lines)
     assert not any("budget" in line or "strategy" in line for line in lines)
     sections = {each.name for each in dataclasses.fields(TrainConfig)}
-    assert all(any(line.strip().startswith(section) for line in lines) for section in sections)
+    assert all(any(section in line for line in lines) for section in sections)
 
 
 def test_help_of_the_command_imports_neither_torch_nor_hydra(tmp_path: Path) -> None:

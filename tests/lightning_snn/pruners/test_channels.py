@@ -1,0 +1,98 @@
+"""Which channels are best, worked by hand, and that as many stay as the measure allows."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from lightning_snn.pruners._channels import ChannelPruner
+from lightning_snn.pruners._channels import Scores
+from lightning_snn.pruners._channels import best
+from lightning_snn.surgery import ChannelPlan
+from tests.lightning_snn.pruners.conformance import dense_network
+from tests.lightning_snn.pruners.conformance import make_bench
+from tests.lightning_snn.pruners.conformance import weights
+
+SCORES = {"a": np.array([3.0, 1.0, 2.0]), "b": np.array([0.4, 0.5])}
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [
+        (0, {"a": [0], "b": [1]}),  # the best of each group, in any case
+        (2, {"a": [0], "b": [1]}),
+        (3, {"a": [0, 2], "b": [1]}),
+        (4, {"a": [0, 1, 2], "b": [1]}),
+        (5, {"a": [0, 1, 2], "b": [0, 1]}),
+        (9, {"a": [0, 1, 2], "b": [0, 1]}),
+    ],
+)
+def test_the_best_channels_of_all_groups(count: int, expected: dict[str, list[int]]) -> None:
+    assert best(SCORES, count) == expected
+
+
+def test_ties_go_to_the_earlier_group_and_the_lower_index() -> None:
+    even = {"a": np.zeros(3), "b": np.zeros(2)}
+    assert best(even, 2) == {"a": [0], "b": [0]}
+    assert best(even, 3) == {"a": [0, 1], "b": [0]}
+    assert best(even, 4) == {"a": [0, 1, 2], "b": [0]}
+    assert list(best({"b": np.zeros(1), "a": np.zeros(1)}, 2)) == ["b", "a"]  # groups stay in order
+
+
+class ByIndex(ChannelPruner):
+    """Channels of lower index are better; some must stay, or go."""
+
+    name = "by index"
+    stays: int | None = None  # of the first group
+    goes: int | None = None  # of the second
+
+    def scores(self, network: nn.Module, plan: ChannelPlan) -> Scores:
+        scores = {group.name: -np.arange(group.width, dtype=np.float64) for group in plan.groups}
+        first, second = scores.values()
+        if self.stays is not None and self.goes is not None:
+            first[self.stays], second[self.goes] = np.inf, -np.inf
+        return scores
+
+
+def rows(masks: dict[str, torch.Tensor]) -> list[list[int]]:
+    """Output channels of the two convolutions that have weights left."""
+    return [mask.flatten(1).any(1).nonzero().flatten().tolist() for mask in list(masks.values())[:2]]
+
+
+def test_a_share_of_the_channels_stays() -> None:
+    network = dense_network()
+    pruned = ByIndex(bench=make_bench(), keep=0.5).prune(network)  # 8 of 16
+    assert rows(pruned.dense_masks) == [[0, 1, 2, 3], [0, 1, 2, 3]]
+    first, second, head = weights(pruned.network).values()
+    before = list(weights(network).values())
+    assert torch.equal(first, before[0][:4])
+    assert torch.equal(second, before[1][:4, :4])
+    assert torch.equal(head, before[2][:, :16])
+    assert pruned.masks == {}
+
+
+@pytest.mark.parametrize(
+    ("keep", "expected"), [(0.01, [[0], [0]]), (0.45, [[0, 1, 2, 3], [0, 1, 2]]), (0.99, [[*range(8)], [*range(8)]])]
+)
+def test_one_channel_of_each_group_stays_at_least(keep: float, expected: list[list[int]]) -> None:
+    assert rows(ByIndex(bench=make_bench(), keep=keep).prune(dense_network()).dense_masks) == expected
+
+
+def test_what_must_stay_stays_and_what_must_go_goes() -> None:
+    pruner = ByIndex(bench=make_bench(), keep=0.25)
+    pruner.stays, pruner.goes = 7, 0
+    assert rows(pruner.prune(dense_network()).dense_masks) == [[0, 1, 7], [1]]
+    pruner.keep = 0.99
+    assert rows(pruner.prune(dense_network()).dense_masks) == [[*range(8)], [*range(1, 8)]]
+
+
+def test_one_channel_more_would_miss_the_target() -> None:
+    network, bench = dense_network(), make_bench()
+    pruner = ByIndex(bench=bench, target=0.5)
+    kept = rows(pruner.prune(network).dense_masks)
+    plan = bench.plan(network)
+    scores = pruner.scores(network, plan)
+    count = sum(map(len, kept))
+    assert list(best(scores, count).values()) == kept
+    assert bench.synops(plan.shrink(network, best(scores, count))) <= 0.5 * bench.dense_synops
+    assert bench.synops(plan.shrink(network, best(scores, count + 1))) > 0.5 * bench.dense_synops

@@ -88,11 +88,14 @@ def _ablations(seed: int) -> list[Row]:
         for sparsity in (0.9, 0.95)
         for method, pruner in (("uniform", uniform), ("lamp", ("lamp",)), ("slamp", ("slamp",)))
     ]
-    wide = ("pruning.options.n=1", "pruning.options.m=8")
+    half, eighth = (
+        tuple(f"pruning.options.{key}={value}" for key, value in zip("nm", each, strict=True))
+        for each in ((2, 4), (1, 8))
+    )
     without = ("spike_nm", "eid=false")
-    found += [_row("cifar10", method, "1:8", seed, pruner, *wide) for method, pruner in BY_PATTERN.items()]
-    found.append(_row("cifar10", "spike-nm without EID", "1:8", seed, without, *wide))
-    found.append(_row("cifar10", "spike-nm without EID", "2:4", seed, without))
+    found += [_row("cifar10", method, "1:8", seed, pruner, *eighth) for method, pruner in BY_PATTERN.items()]
+    found.append(_row("cifar10", "spike-nm without EID", "1:8", seed, without, *eighth))
+    found.append(_row("cifar10", "spike-nm without EID", "2:4", seed, without, *half))
     for method, option in (("sca without regrowth", "regrow=0"), ("sca, published signal", "signal=gamma")):
         found.append(_row("cifar10", method, "50%", seed, ("sca", option), "pruning.target=0.5"))
     return found

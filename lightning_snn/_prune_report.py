@@ -160,6 +160,8 @@ def pruned_table(result: dict[str, Any]) -> str:
     if budget is not None:
         verdict = "met" if budget["met"] else "NOT met"
         said += f" Target of {budget['target_fraction']:.0%} SynOps: {verdict}; it was set before fine-tuning."
+    skipped = ", ".join(f"{name} ({reason})" for name, reason in result["notes"].get("skipped", {}).items())
+    said += f" Not pruned: {skipped}." if skipped else ""
     table = markdown_table((title, "dense", "pruned", "pruned / dense"), rows)
     return f"{table}\n\n{said}\n{data_notes(result)}"
 

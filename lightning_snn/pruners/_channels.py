@@ -57,7 +57,8 @@ class ChannelPruner(Pruner):
             count = largest_count(least, most, lambda n: self.fits(plan.shrink(network, best(scores, n)), round_))
         kept = best(scores, count)
         smaller = self.bench.recalibrated(plan.shrink(network, kept))
-        return Pruned(smaller, {}, plan.live_synapses(network, kept))
+        whole = {name: "it has no batch norm" for name, each in scores.items() if (each == np.inf).all()}
+        return Pruned(smaller, {}, plan.live_synapses(network, kept), {"skipped": whole})
 
 
 def least_channels(scores: Scores) -> int:

@@ -31,7 +31,7 @@ class Pruned:
     dense_masks: Masks
     """Weights of the *dense* network that are left."""
     notes: Mapping[str, Any] = field(default_factory=dict)
-    """What the pruner reports besides, as plain values."""
+    """What the pruner reports besides, as plain values; ``skipped``: layers or groups that it left whole, and why."""
 
     def callbacks(self) -> list[Callback]:
         """Return what a training of ``network`` needs, lest masked weights come back."""

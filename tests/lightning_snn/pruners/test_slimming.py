@@ -73,6 +73,7 @@ def test_tied_channels_are_ranked_by_the_mean_and_others_stay() -> None:
     assert pruned.network.bn1.weight.tolist() == [1.0, 2.5]
     assert pruned.network.bn2.weight.tolist() == [-5.0, 2.5]
     assert pruned.network.conv3.out_channels == 2
+    assert pruned.notes["skipped"] == {"conv3": "it has no batch norm"}
 
 
 def test_a_negative_penalty_is_refused() -> None:

@@ -63,7 +63,9 @@ def test_settings_of_a_row_are_valid(row: Row) -> None:
     check_pruner(config.pruning.name, config.pruning.options)
     assert config.seed == row.seed
     assert config.data.name == row.data
-    if row.strength.endswith("%"):
+    if row.strength == "100%":
+        assert config.pruning.options["sparsity"] < 1e-5
+    elif row.strength.endswith("%"):
         assert config.pruning.target == float(row.strength[:-1]) / 100
     elif ":" in row.strength:
         assert [config.pruning.options["n"], config.pruning.options["m"]] == [int(n) for n in row.strength.split(":")]

@@ -34,7 +34,8 @@ PATTERNS = ((2, 4), (1, 4))
 
 CONTROLS = {
     **dict.fromkeys(("magnitude", "lamp", "slamp"), "random weights"),
-    **dict.fromkeys(("slimming", "sca", "sca without regrowth", "sca, published signal"), "random channels"),
+    **dict.fromkeys(("slimming", "slimming without floor"), "random channels"),
+    **dict.fromkeys(("sca", "sca without regrowth", "sca, published signal"), "random channels"),
     "magnitude n:m": "random n:m",
     **dict.fromkeys(("sr-ste", "spike-nm", "spike-nm without EID"), "random n:m from scratch"),
 }
@@ -98,8 +99,12 @@ def _ablations(seed: int) -> list[Row]:
     found += [_row("cifar10", method, "1:8", seed, pruner, *eighth) for method, pruner in BY_PATTERN.items()]
     found.append(_row("cifar10", "spike-nm without EID", "1:8", seed, without, *eighth))
     found.append(_row("cifar10", "spike-nm without EID", "2:4", seed, without, *half))
-    for method, option in (("sca without regrowth", "regrow=0"), ("sca, published signal", "signal=gamma")):
-        found.append(_row("cifar10", method, "50%", seed, ("sca", option), "pruning.target=0.5"))
+    for method, pruner in (
+        ("sca without regrowth", ("sca", "regrow=0")),
+        ("sca, published signal", ("sca", "signal=gamma")),
+        ("slimming without floor", ("slimming", "low=0")),
+    ):
+        found.append(_row("cifar10", method, "50%", seed, pruner, "pruning.target=0.5"))
     return found
 
 

@@ -1,5 +1,6 @@
 """Pruners of channels: one ranking of all channels, cut where the network is within its budget."""
 
+import math
 from abc import abstractmethod
 from collections.abc import Mapping
 from typing import ClassVar
@@ -8,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from lightning_snn.errors import PruningError
 from lightning_snn.pruners._bench import Bench
 from lightning_snn.pruners._bench import largest_count
 from lightning_snn.pruners._pruner import Pruned
@@ -22,24 +24,34 @@ Infinity: it must stay; minus infinity: it goes.
 """
 
 
+LOW = 0.1
+"""Least share of its channels that each group keeps by default, as in searches (``space.low``). Ours."""
+
+
 class ChannelPruner(Pruner):
-    """Remove the channels that score least over all groups; each group keeps one at least."""
+    """Remove the channels that score least over all groups; each group keeps a few in any case."""
 
     name: ClassVar[str]
 
-    def __init__(self, *, bench: Bench, target: float | None = None, keep: float | None = None) -> None:
+    def __init__(
+        self, *, bench: Bench, target: float | None = None, keep: float | None = None, low: float = LOW
+    ) -> None:
         """Say how much is pruned.
 
         Args:
             bench: Training data to measure on.
             target: Share of the dense SynOps that is kept; a half by default.
             keep: In place of it, share of all channels that is kept, between 0 and 1.
+            low: Least share of its channels that each group keeps; one channel at least. One ranking of all layers
+                may else leave a single channel of a layer, and with it little of the network's accuracy.
 
         Raises:
             PruningError: If an option is out of range, or both say how much.
         """
         super().__init__(bench, one_strength(self.name, target, "keep", keep))
-        self.keep = keep
+        if not 0.0 <= low < 1.0:
+            raise PruningError(f"pruning.options.low must be at least 0 and below 1, found {low:g}.")
+        self.keep, self.low = keep, low
 
     @abstractmethod
     def scores(self, network: nn.Module, plan: ChannelPlan) -> Scores:
@@ -50,35 +62,42 @@ class ChannelPruner(Pruner):
         plan = self.bench.plan(network)
         scores = self.scores(network, plan)
         values = np.concatenate(list(scores.values()))
-        least, most = least_channels(scores), int((values > -np.inf).sum())
+        least, most = sum(floors(scores, self.low).values()), int((values > -np.inf).sum())
         if self.keep is not None:
             count = min(most, max(least, round(len(values) * self.keep)))
         else:
-            count = largest_count(least, most, lambda n: self.fits(plan.shrink(network, best(scores, n)), round_))
-        kept = best(scores, count)
+            count = largest_count(
+                least, most, lambda n: self.fits(plan.shrink(network, best(scores, n, self.low)), round_)
+            )
+        kept = best(scores, count, self.low)
         smaller = self.bench.recalibrated(plan.shrink(network, kept))
         whole = {name: "it has no batch norm" for name, each in scores.items() if (each == np.inf).all()}
         return Pruned(smaller, {}, plan.live_synapses(network, kept), {"skipped": whole})
 
 
-def least_channels(scores: Scores) -> int:
-    """Return how many channels stay in any case: those that must, and one of each group."""
-    return sum(max(1, int((values == np.inf).sum())) for values in scores.values())
+def floors(scores: Scores, low: float) -> dict[str, int]:
+    """Return how many channels each group keeps in any case: its floor, and those that must stay."""
+    return {
+        name: max(1, math.ceil(low * len(values) - 1e-9), int((values == np.inf).sum()))
+        for name, values in scores.items()
+    }
 
 
-def best(scores: Scores, count: int) -> dict[str, list[int]]:
-    """Return the ``count`` best channels of all groups, and the best one of each group in any case, ascending.
+def best(scores: Scores, count: int, low: float = 0.0) -> dict[str, list[int]]:
+    """Return the ``count`` best channels of all groups, ascending; the best of each group up to its floor come first.
 
-    Ties go to the earlier group and the lower index. What the groups' best ones take comes off the count.
+    Ties go to the earlier group and the lower index.
     """
     entries = [
         (-value, index, channel)
         for index, values in enumerate(scores.values())
         for channel, value in enumerate(values.tolist())
     ]
-    first = {index: min(each for each in entries if each[1] == index) for index in range(len(scores))}
-    others = sorted(set(entries) - set(first.values()))
-    chosen = [*first.values(), *others[: max(0, count - len(first))]]
+    least = list(floors(scores, low).values())
+    groups = [sorted(entry for entry in entries if entry[1] == index) for index in range(len(scores))]
+    first = [entry for entries_of, floor in zip(groups, least, strict=True) for entry in entries_of[:floor]]
+    others = sorted(entry for entries_of, floor in zip(groups, least, strict=True) for entry in entries_of[floor:])
+    chosen = [*first, *others[: max(0, count - len(first))]]
     names = list(scores)
     kept: dict[str, list[int]] = {name: [] for name in names}
     for _, index, channel in sorted(chosen, key=lambda entry: entry[1:]):

@@ -7,6 +7,7 @@ from torch import nn
 from lightning_snn.criteria import channel_scores
 from lightning_snn.errors import PruningError
 from lightning_snn.pruners._bench import Bench
+from lightning_snn.pruners._channels import LOW
 from lightning_snn.pruners._channels import ChannelPruner
 from lightning_snn.pruners._channels import Scores
 from lightning_snn.pruners._layer_shares import by_layer
@@ -26,6 +27,7 @@ def build(
     of: str = "weights",
     sparsity: float | None = None,
     keep: float | None = None,
+    low: float = LOW,
     rounds: int = 1,
 ) -> Pruner:
     """Return the control for one kind of pruning.
@@ -36,6 +38,7 @@ def build(
         of: ``weights``, the same share of each layer, or ``channels``, from all groups.
         sparsity: In place of the target, share of all weights that are zero in the end.
         keep: In place of the target, share of all channels that is kept.
+        low: Least share of its channels that each group keeps.
         rounds: How often weights are pruned and fine-tuned.
 
     Raises:
@@ -43,12 +46,15 @@ def build(
     """
     if of not in ("weights", "channels"):
         raise PruningError(f"pruning.options.of must be 'weights' or 'channels', found {of!r}.")
-    of_weights, of_channels = {"sparsity": sparsity is not None, "rounds": rounds > 1}, {"keep": keep is not None}
+    of_weights, of_channels = (
+        {"sparsity": sparsity is not None, "rounds": rounds > 1},
+        {"keep": keep is not None, "low": low != LOW},
+    )
     for option in (name for name, given in (of_channels if of == "weights" else of_weights).items() if given):
         raise PruningError(f"pruning.options.{option} is not for {of}. Leave it out.")
     if of == "weights":
         return RandomWeights(bench=bench, target=target, sparsity=sparsity, rounds=rounds)
-    return RandomChannels(bench=bench, target=target, keep=keep)
+    return RandomChannels(bench=bench, target=target, keep=keep, low=low)
 
 
 class RandomWeights(WeightPruner):

@@ -21,10 +21,11 @@ from lightning_snn.activity import ActivityMeter
 from lightning_snn.errors import PruningError
 from lightning_snn.pruners._bench import Bench
 from lightning_snn.pruners._bench import largest_count
+from lightning_snn.pruners._channels import LOW
 from lightning_snn.pruners._channels import ChannelPruner
 from lightning_snn.pruners._channels import Scores
 from lightning_snn.pruners._channels import best
-from lightning_snn.pruners._channels import least_channels
+from lightning_snn.pruners._channels import floors
 from lightning_snn.pruners._gates import ChannelGates
 from lightning_snn.pruners._layer_shares import top
 from lightning_snn.pruners._masks import network_of
@@ -52,6 +53,7 @@ class SCA(ChannelPruner):
         bench: Bench,
         target: float | None = None,
         keep: float | None = None,
+        low: float = LOW,
         regrow: float = 0.2,
         signal: str = "gates",
     ) -> None:
@@ -61,6 +63,7 @@ class SCA(ChannelPruner):
             bench: Training data to measure on.
             target: Share of the dense SynOps that is kept; a half by default.
             keep: In place of it, share of all channels that is kept, between 0 and 1.
+            low: Least share of its channels that each group keeps.
             regrow: Share of the kept channels that are chosen anew among the pruned ones, at first; 0: prune only.
                 (The authors keep 0.1 + 0.2 or 0.8 + 0.1 of all channels.)
             signal: ``gates`` (closed channels keep their weights, and are ranked by the gradient of their gate over
@@ -70,7 +73,7 @@ class SCA(ChannelPruner):
         Raises:
             PruningError: If an option is out of range, or both say how much.
         """
-        super().__init__(bench=bench, target=target, keep=keep)
+        super().__init__(bench=bench, target=target, keep=keep, low=low)
         if not 0.0 <= regrow < 1.0:
             raise PruningError(f"pruning.options.regrow must lie between 0 and 1, found {regrow:g}.")
         if signal not in SIGNALS:
@@ -171,13 +174,13 @@ class SCA(ChannelPruner):
         kept = min(count - round(count * self.regrow * (1.0 - progress)), int(open_now.sum()))
         self._regrown = count - kept
         kept_G = torch.zeros(len(open_now), dtype=torch.bool)
-        for start, channels in zip(self._gates.starts, best(by_activity, kept).values(), strict=False):
+        for start, channels in zip(self._gates.starts, best(by_activity, kept, self.low).values(), strict=False):
             kept_G[torch.tensor(channels) + int(start)] = True
         return kept_G.to(pl_module.device)
 
     def _count(self, network: nn.Module, scores: Scores, progress: float) -> int:
         """Return how many channels stay in this epoch: the share, or the budget, shrinks to the wanted one."""
-        least, most = least_channels(scores), sum(map(len, scores.values()))
+        least, most = sum(floors(scores, self.low).values()), sum(map(len, scores.values()))
         if self.keep is not None:
             return max(least, round(most * (1.0 - (1.0 - self.keep) * progress)))
         assert self.target is not None
@@ -185,7 +188,9 @@ class SCA(ChannelPruner):
         self._gates.detach()  # hooks would be copied with the network
         try:
             return largest_count(
-                least, most, lambda n: self._quick.synops(self._plan.shrink(network, best(scores, n))) <= budget
+                least,
+                most,
+                lambda n: self._quick.synops(self._plan.shrink(network, best(scores, n, self.low))) <= budget,
             )
         finally:
             if self.signal == "gates":

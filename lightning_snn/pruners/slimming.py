@@ -10,6 +10,7 @@ from torch import nn
 
 from lightning_snn.errors import PruningError
 from lightning_snn.pruners._bench import Bench
+from lightning_snn.pruners._channels import LOW
 from lightning_snn.pruners._channels import ChannelPruner
 from lightning_snn.pruners._channels import Scores
 from lightning_snn.surgery import ChannelPlan
@@ -26,7 +27,13 @@ class Slimming(ChannelPruner):
     trains = True
 
     def __init__(
-        self, *, bench: Bench, target: float | None = None, keep: float | None = None, l1: float = 1e-4
+        self,
+        *,
+        bench: Bench,
+        target: float | None = None,
+        keep: float | None = None,
+        low: float = LOW,
+        l1: float = 1e-4,
     ) -> None:
         """Say how much is pruned.
 
@@ -34,12 +41,13 @@ class Slimming(ChannelPruner):
             bench: Training data to measure on.
             target: Share of the dense SynOps that is kept; a half by default.
             keep: In place of it, share of all channels that is kept, between 0 and 1.
+            low: Least share of its channels that each group keeps.
             l1: Weight of the penalty; the authors use 1e-4, and 1e-5 for residual networks.
 
         Raises:
             PruningError: If an option is out of range, or both say how much.
         """
-        super().__init__(bench=bench, target=target, keep=keep)
+        super().__init__(bench=bench, target=target, keep=keep, low=low)
         if not 0.0 <= l1 < 1.0:
             raise PruningError(f"pruning.options.l1 must lie between 0 and 1, found {l1:g}. The authors use 1e-4.")
         self.l1 = l1

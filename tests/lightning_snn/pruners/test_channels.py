@@ -5,9 +5,11 @@ import pytest
 import torch
 from torch import nn
 
+from lightning_snn.errors import PruningError
 from lightning_snn.pruners._channels import ChannelPruner
 from lightning_snn.pruners._channels import Scores
 from lightning_snn.pruners._channels import best
+from lightning_snn.pruners._channels import floors
 from lightning_snn.surgery import ChannelPlan
 from tests.lightning_snn.pruners.conformance import dense_network
 from tests.lightning_snn.pruners.conformance import make_bench
@@ -96,3 +98,20 @@ def test_one_channel_more_would_miss_the_target() -> None:
     assert list(best(scores, count).values()) == kept
     assert bench.synops(plan.shrink(network, best(scores, count))) <= 0.5 * bench.dense_synops
     assert bench.synops(plan.shrink(network, best(scores, count + 1))) > 0.5 * bench.dense_synops
+
+
+def test_a_floor_comes_before_the_ranking() -> None:
+    """A floor of 0.3 is 3 of 10 and 1 of 2; the other channel of 5 goes to the best that are left."""
+    scores = {"weak": np.arange(10.0), "strong": np.array([100.0, 200.0])}
+    assert best(scores, 5, low=0.3) == {"weak": [7, 8, 9], "strong": [0, 1]}
+    assert best(scores, 4, low=0.3) == {"weak": [7, 8, 9], "strong": [1]}
+    assert best(scores, 2, low=0.0) == {"weak": [9], "strong": [1]}
+    assert floors(scores, 0.3) == {"weak": 3, "strong": 1}
+    assert floors(scores, 0.31) == {"weak": 4, "strong": 1}
+    assert floors({"must": np.full(4, np.inf)}, 0.0) == {"must": 4}
+
+
+@pytest.mark.parametrize("low", [-0.1, 1.0])
+def test_a_floor_is_a_share(low: float) -> None:
+    with pytest.raises(PruningError, match=f"low must be at least 0 and below 1, found {low:g}"):
+        ByIndex(bench=make_bench(), low=low)

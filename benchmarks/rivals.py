@@ -69,7 +69,7 @@ def carry_out(row: Row, runs: Path, out: Path, data_root: str) -> bool:
     command += [f"data.root={data_root}", f"runs={runs}", f"name={row.name}"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
+    if done.returncode not in (0, 3):  # 3: above its target, which the row shows
         print(f"{row.name}: FAILED, {(done.stderr or done.stdout).strip()[-300:]}", flush=True)
         return False
     result = json.loads((runs / row.name / "result.json").read_text())

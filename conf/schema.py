@@ -342,6 +342,17 @@ class TrainConfig(RunConfig):
 
     pruning: PruningConfig = field(default_factory=PruningConfig)
 
+    def __post_init__(self) -> None:
+        """Refuse settings of a pruned network where none is pruned."""
+        super().__post_init__()
+        given = {
+            "pruning.target": self.pruning.target is not None,
+            "pruning.options": bool(self.pruning.options),
+            "baseline.artifact": self.baseline.artifact is not None,
+        }
+        for key in (key for key, is_given in given.items() if is_given and self.pruning.name == "none"):
+            raise ConfigError(f"{key} is for a network that is pruned, found no pruner. Add --pruning NAME.")
+
 
 @dataclass
 class MeasureConfig(TaskConfig):

@@ -81,7 +81,13 @@ def measure_dense(task: Task, dense: nn.Module, left: Masks, phase: Phase) -> tu
 
 
 def describe_pruned(
-    task: Task, pruner: Pruner, pruned: Pruned, dense: Measured, result: Measured, static: SynOpsReport
+    task: Task,
+    pruner: Pruner,
+    pruned: Pruned,
+    dense: Measured,
+    result: Measured,
+    static: SynOpsReport,
+    share: float,
 ) -> dict[str, Any]:
     """Return what ``result.json`` holds, but for the seconds.
 
@@ -92,6 +98,7 @@ def describe_pruned(
         dense: The dense network, measured.
         result: The pruned network, fine-tuned and measured.
         static: What the dense network's spikes cost over the synapses that are left.
+        share: Of the dense SynOps, on training data, after the last cut and before its fine-tuning.
     """
     config = cast(TrainConfig, task.config)
     synops, target = result.test.synops.total, pruner.target
@@ -100,11 +107,13 @@ def describe_pruned(
         "pruner": config.pruning.name,
         "options": config.pruning.options,
         **describe_settings(task, result.test),
-        "epochs": {"training": config.training.epochs, "finetuning": config.finetuning.epochs},
-        "baseline": describe_network(task, dense.network, dense.validation, dense.test),
+        "epochs": {"training": config.training.epochs, "finetuning": pruner.rounds * config.finetuning.epochs},
+        "baseline": describe_network(task, dense.network, dense.validation, dense.test)
+        | {"connectivity": 1.0 - sparsity(dense.network), "sparsity": sparsity(dense.network)},
         "result": describe_network(task, result.network, result.validation, result.test)
         | {
             "synops_share": synops / dense.test.synops.total,
+            "synops_share_before_finetuning": share,
             "connectivity_factor": static.total / dense.test.synops.total,
             "rate_factor": synops / static.total if static.total else None,
             "connectivity": connectivity(result.network, dense.network),
@@ -139,31 +148,51 @@ def sparsity(network: nn.Module) -> float:
 
 def pruned_table(result: dict[str, Any]) -> str:
     """Return the figures of a pruned network beside the dense one's, as a Markdown table with its notes."""
-    before, after, budget = result["baseline"], result["result"], result["budget"]
-    title = (
-        f"{result['data']}, {result['network']}, T={result['time_steps']}, {result['pruner']}, seed {result['seed']}"
-    )
+    before, after = result["baseline"], result["result"]
+    title = f"{result['data']}, {result['network']}, T={result['time_steps']}, {_method(result)}, seed {result['seed']}"
     points = 100.0 * (after["test_accuracy"] - before["test_accuracy"])
     rows = [
         ("test accuracy", f"{before['test_accuracy']:.2%}", f"{after['test_accuracy']:.2%}", f"{points:+.2f} points"),
         ("validation accuracy", f"{before['validation_accuracy']:.2%}", f"{after['validation_accuracy']:.2%}", ""),
         ("SynOps per sample (test)", *_both(before["synops"], after["synops"])),
-        ("- by connectivity", "", "", f"x {after['connectivity_factor']:.1%}"),
-        ("- by firing rates", "", "", "-" if after["rate_factor"] is None else f"x {after['rate_factor']:.1%}"),
+        ("- factor: connections", "", "", f"x {after['connectivity_factor']:.1%}"),
+        ("- factor: firing rates", "", "", "-" if after["rate_factor"] is None else f"x {after['rate_factor']:.1%}"),
         ("parameters", *_both(before["parameters"], after["parameters"])),
-        ("connectivity", "100.0%", f"{after['connectivity']:.1%}", ""),
-        ("sparsity of the weights", "0.0%", f"{after['sparsity']:.1%}", ""),
+        ("connectivity", f"{before['connectivity']:.1%}", f"{after['connectivity']:.1%}", ""),
+        ("sparsity of the weights", f"{before['sparsity']:.1%}", f"{after['sparsity']:.1%}", ""),
     ]
+    table = markdown_table((title, "dense", "pruned", "pruned / dense"), rows)
+    return f"{table}\n\n{_notes(result)}\n{data_notes(result)}"
+
+
+def _method(result: dict[str, Any]) -> str:
+    """Return the pruner with its options, so that a table says what was done."""
+    options = [f"{key}={value}" for key, value in result["options"].items()]
+    budget = [] if result["budget"] is None else [f"target {100.0 * result['budget']['target_fraction']:g} %"]
+    pattern = [result["notes"]["pattern"]] if "pattern" in result["notes"] else []
+    said = ", ".join([*budget, *pattern, *(option for option in options if option[:2] not in ("n=", "m="))])
+    return f"{result['pruner']} ({said})" if said else str(result["pruner"])
+
+
+def _notes(result: dict[str, Any]) -> str:
+    """Say what the figures mean, whether the target holds, and what was not pruned."""
+    after, budget = result["result"], result["budget"]
     said = (
-        "Connectivity: live weights as a share of the dense network's; sparsity: zeros as a share of its own weights."
+        "Factors: the dense network's spikes over the connections that are left, and what the pruned network's own "
+        "spikes make of it. Connectivity: live weights as a share of all weights of the dense structure. Sparsity: "
+        f"zeros as a share of the network's own weights. Epochs: {result['epochs']['training']} of training, then "
+        f"{result['epochs']['finetuning']} of fine-tuning."
     )
     if budget is not None:
         verdict = "met" if budget["met"] else "NOT met"
-        said += f" Target of {budget['target_fraction']:.0%} SynOps: {verdict}; it was set before fine-tuning."
+        said += (
+            f" Target of {100.0 * budget['target_fraction']:g} % SynOps: {verdict}; fine-tuning moved them from "
+            f"{after['synops_share_before_finetuning']:.1%} (training data) to {after['synops_share']:.1%} (test)."
+        )
+        if not budget["met"]:
+            said += " Ask for less with --pruning.target, or let a search hold the budget."
     skipped = ", ".join(f"{name} ({reason})" for name, reason in result["notes"].get("skipped", {}).items())
-    said += f" Not pruned: {skipped}." if skipped else ""
-    table = markdown_table((title, "dense", "pruned", "pruned / dense"), rows)
-    return f"{table}\n\n{said}\n{data_notes(result)}"
+    return f"{said} Not pruned: {skipped}." if skipped else said
 
 
 def _both(before: float, after: float) -> tuple[str, str, str]:

@@ -37,10 +37,10 @@ from lightning_snn.history import History
 from lightning_snn.progress import EpochProgress
 from lightning_snn.progress import Reporter
 from lightning_snn.pruners import build_pruner
-from lightning_snn.pruners._bench import Bench
 from lightning_snn.pruners._masks import save_masks
 from lightning_snn.pruners._pruner import Pruned
 from lightning_snn.pruners._pruner import Pruner
+from lightning_snn.pruners.bench import Bench
 from lightning_snn.run_folder import RunFolder
 from lightning_snn.seeds import seed_for
 from lightning_snn.task import Task
@@ -56,8 +56,11 @@ def carry_out_pruning(config: TrainConfig, run: RunFolder, reporter: Reporter) -
     with reporter.phase("data") as phase:
         task = Task(config)
         phase.news = f"{config.data.name}: {task.data.split_policy}"
+    pruner_of(config, Bench((), task.example, config.seed, 0.0)).accept(task.new_network())
     dense = dense_network(task, reporter)
     pruner = pruner_of(config, open_bench(task, dense))
+    if pruner.trains:
+        same_structure(task, dense)
     with run.open(), closing(open_tracker(config, run.path)) as tracker:
         task.recognise_data(run.path)
         stages = Stages(task, run, reporter, tracker)
@@ -70,9 +73,9 @@ def carry_out_pruning(config: TrainConfig, run: RunFolder, reporter: Reporter) -
             **stages.spent,
             "measuring": reporter.seconds["measuring"],
         }
-        result = describe_pruned(task, pruner, pruned, before, after, static)
+        result = describe_pruned(task, pruner, pruned, before, after, static, stages.share)
         result["seconds"] = spent | {"total": sum(spent.values())}
-        save_masks(run.path / "masks.safetensors", pruned.masks)
+        save_masks(run.path / "masks.safetensors", pruned.dense_masks)
         save_artifact(run.path / "network", network.cpu(), task.example, result["result"])
         tracker.finish(result)
         write_json(run.result_file, result)
@@ -102,6 +105,20 @@ def check_pruning(config: TrainConfig) -> None:
     pruner_of(config, Bench(batches=(), example=torch.empty(0), seed=config.seed, dense_synops=0.0))
 
 
+def same_structure(task: Task, dense: nn.Module) -> None:
+    """Refuse to train another network than the dense one that it will be held against.
+
+    Raises:
+        PruningError: If a dense network was given whose layers differ.
+    """
+    shapes = [{name: value.shape for name, value in each.state_dict().items()} for each in (task.new_network(), dense)]
+    if shapes[0] != shapes[1]:
+        raise PruningError(
+            "A pruner that trains starts from fresh weights, and the dense network is what its result is held against: "
+            "both need the same layers, found others in baseline.artifact. Give the network before it was pruned."
+        )
+
+
 def pruner_of(config: TrainConfig, bench: Bench) -> Pruner:
     """Return the pruner that the configuration names."""
     return build_pruner(config.pruning.name, bench=bench, target=config.pruning.target, **config.pruning.options)
@@ -113,6 +130,10 @@ def dense_network(task: Task, reporter: Reporter) -> nn.Module:
     folder = dense_folder(config)
     with locked(folder, wait=True), reporter.phase("dense", config.training.epochs) as phase:
         task.recognise_data(folder)
+        if (folder / "network").exists():
+            phase.reach(config.training.epochs, f"as another run left it in {folder}")
+        elif config.baseline.artifact is not None:
+            phase.reach(config.training.epochs, f"from {config.baseline.artifact}")
         return obtain_dense(task, folder, [EpochProgress(phase)])
 
 
@@ -149,6 +170,8 @@ class Stages:
         self._run, self._tracker = run, tracker
         self._epochs = 0
         self.spent: dict[str, float] = {}
+        self.share = 1.0
+        """Of the dense SynOps, on training data, after the last cut and before its fine-tuning."""
 
     def train_(self, name: str, network: nn.Module, recipe: TrainingConfig, callbacks: Sequence[Callback]) -> None:
         """Train ``network`` in place, or what is left of its training."""
@@ -198,7 +221,7 @@ def develop(pruner: Pruner, dense: nn.Module, stages: Stages) -> tuple[Pruned, n
     """Go through all trainings and cuts; return what the last cut left, and its network fine-tuned."""
     network = train_with(pruner, stages) if pruner.trains else dense
     for round_ in range(1, pruner.rounds + 1):
-        pruned = prune(pruner, network, round_, stages.reporter)
+        pruned = prune(pruner, network, round_, stages)
         network = finetune(pruned, round_, stages)
     return pruned, network
 
@@ -212,11 +235,14 @@ def train_with(pruner: Pruner, stages: Stages) -> nn.Module:
     return network
 
 
-def prune(pruner: Pruner, network: nn.Module, round_: int, reporter: Reporter) -> Pruned:
+def prune(pruner: Pruner, network: nn.Module, round_: int, stages: Stages) -> Pruned:
     """Cut the network, and say what is left."""
-    with reporter.phase("pruning") as phase:
+    with stages.reporter.phase("pruning") as phase:
+        pruner.tell = lambda news: phase.reach(phase.done, news)
         pruned = pruner.prune(network, round_)
-        phase.news = f"{pruner.bench.synops(pruned.network) / pruner.bench.dense_synops:.1%} of the dense SynOps left"
+        stages.share = pruner.bench.synops(pruned.network) / pruner.bench.dense_synops
+        phase.news = f"{stages.share:.1%} of the dense SynOps left"
+    stages.spent["pruning"] = stages.spent.get("pruning", 0.0) + stages.reporter.seconds["pruning"]
     return pruned
 
 

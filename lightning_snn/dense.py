@@ -10,7 +10,9 @@ from typing import Any
 from pytorch_lightning.callbacks import Callback
 from torch import nn
 
+from conf.schema import ConfigError
 from conf.schema import RunConfig
+from lightning_snn.artifact import read_architecture
 from lightning_snn.artifact import save_artifact
 from lightning_snn.files import read_json
 from lightning_snn.seeds import seed_for
@@ -44,6 +46,7 @@ def obtain_dense(
         if config.baseline.artifact is None:
             network = train_dense(task, folder, callbacks)
         else:
+            _refuse_other_family(config)
             network = task.load(Path(config.baseline.artifact))
             task.check(network)
             accept(network)
@@ -69,3 +72,13 @@ def train_dense(task: Task, folder: Path, callbacks: Sequence[Callback] = ()) ->
 def dense_seconds(folder: Path) -> float:
     """Return what the training in ``folder`` took, in the process that finished it."""
     return float(read_json(folder / "network" / "metrics.json")["seconds"])
+
+
+def _refuse_other_family(config: RunConfig) -> None:
+    """Refuse a saved network of another family than the settings name: reports would call it by the wrong name."""
+    family = read_architecture(Path(str(config.baseline.artifact)))["family"]
+    if config.network._target_ is None and family not in (None, config.network.name):
+        raise ConfigError(
+            f"baseline.artifact is to hold the network that the settings name, {config.network.name!r}, found "
+            f"{family!r} in {config.baseline.artifact}. Say --network {family}."
+        )

@@ -96,9 +96,13 @@ class RunFolder:
         for key in sorted({*here, *there} - {"data.root"}):
             if here.get(key) != there.get(key):
                 raise RunError(
-                    f"{self.path} holds a run with other settings: {key} is {there.get(key)!r} there and "
-                    f"{here.get(key)!r} here. {advice}"
+                    f"{self.path} holds a run with other settings: {key} is {_said(there, key)} there and "
+                    f"{_said(here, key)} here. {advice}"
                 )
+
+
+def _said(settings: Mapping[str, Any], key: str) -> str:
+    return repr(settings[key]) if key in settings else "not set"
 
 
 def _sections(settings: Mapping[str, Any]) -> set[str]:

@@ -56,9 +56,10 @@ def test_pruner_on_data(pruner: str, data: str, strength: int, folder: Path, mon
         given["pruning.options.n"] = (2, 1)[strength]
     else:
         given["pruning.target"] = (0.6, 0.4)[strength]
-    assert main([f"--{key}={value}" for key, value in given.items()]) == 0
+    assert main([f"--{key}={value}" for key, value in given.items()]) in (0, 3)  # so little training may well miss it
     result = json.loads((folder / "runs" / given["name"] / "result.json").read_text())
     before, after = result["baseline"], result["result"]
+    assert after["synops_share_before_finetuning"] <= given.get("pruning.target", 1.0)
     assert 0.0 < after["connectivity"] < 1.0
     assert after["synops_share"] == pytest.approx(after["synops"] / before["synops"])
     assert after["synops_share"] == pytest.approx(after["connectivity_factor"] * (after["rate_factor"] or 0.0))

@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from lightning_snn.errors import PruningError
-from lightning_snn.pruners._bench import Bench
-from lightning_snn.pruners._bench import largest_count
 from lightning_snn.pruners._pruner import Pruned
 from lightning_snn.pruners._pruner import Pruner
 from lightning_snn.pruners._pruner import one_strength
+from lightning_snn.pruners.bench import Bench
 from lightning_snn.surgery import ChannelPlan
 
 Scores = Mapping[str, NDArray[np.float64]]
@@ -53,6 +52,10 @@ class ChannelPruner(Pruner):
             raise PruningError(f"pruning.options.low must be at least 0 and below 1, found {low:g}.")
         self.keep, self.low = keep, low
 
+    def accept(self, network: nn.Module) -> None:
+        """Refuse a network whose channels cannot be removed."""
+        self.bench.plan(network)
+
     @abstractmethod
     def scores(self, network: nn.Module, plan: ChannelPlan) -> Scores:
         """Score all channels of all groups."""
@@ -66,9 +69,7 @@ class ChannelPruner(Pruner):
         if self.keep is not None:
             count = min(most, max(least, round(len(values) * self.keep)))
         else:
-            count = largest_count(
-                least, most, lambda n: self.fits(plan.shrink(network, best(scores, n, self.low)), round_)
-            )
+            count = self.most_within(least, most, lambda n: plan.shrink(network, best(scores, n, self.low)), round_)
         kept = best(scores, count, self.low)
         smaller = self.bench.recalibrated(plan.shrink(network, kept))
         whole = {name: "it has no batch norm" for name, each in scores.items() if (each == np.inf).all()}

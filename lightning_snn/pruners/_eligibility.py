@@ -3,11 +3,12 @@
     z_j[t] = lam z_j[t-1] + s_j[t]                    trace of the input, lam = 1 - 1/tau (1 for IF neurons)
     C_ij   = | sum over t, samples and positions of  psi_i[t] L_i[t] z_j[t] |,   L = dLoss / d(output spike)
 
-with psi the surrogate derivative: the gradient of the loss through all layers, but through no reset. With a soft reset
-that carries no gradient it is the weight's exact one. Where no neuron follows (the classifier), L is the gradient of
-the layer's own output and lam is 0. A batch norm between layer and neuron scales an output channel as a whole; blocks
-lie within a channel, and targets are relative to their block, so the scale is left out. Source: after the eligibility
-traces of e-prop (Bellec et al., 2020); that SpikeNM's distillation is made so is ours.
+with psi the surrogate derivative: the gradient of the loss through all layers, but through no reset. With a soft
+reset that carries no gradient it is the weight's exact one. Where no neuron follows (the classifier), L is the
+gradient of the layer's own output and lam is 0; so they are where a pool lies between layer and neuron. A batch norm
+between layer and neuron scales an output channel as a whole; blocks lie within a channel, and targets are relative to
+their block, so the scale is left out. Source: after the eligibility traces of e-prop (Bellec et al., 2020); that
+SpikeNM's distillation is made so is ours.
 
 Axes: T time steps, N samples of all time steps, R blocks, M weights of a block.
 """
@@ -81,8 +82,10 @@ class CreditWatch:
                 module = self._network.get_submodule(neurons)
                 assert isinstance(module, MemoryModule)
                 errors_T[neurons] = surrogate_errors(module, *self._seen[neurons].over_time(mode))
-            traces_T = traces(inputs_T, leak(self._network, neurons))
-            found[name] = credit(layer, traces_T, own_T if neurons is None else errors_T[neurons])
+            if neurons is None or errors_T[neurons].shape != own_T.shape:  # a readout, or a pool lies between
+                found[name] = credit(layer, inputs_T, own_T)
+            else:
+                found[name] = credit(layer, traces(inputs_T, leak(self._network, neurons)), errors_T[neurons])
         self._seen.clear()
         return found
 

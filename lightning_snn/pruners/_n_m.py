@@ -19,7 +19,6 @@ from torch.nn.utils import parametrize
 from lightning_snn._fan_out import WeightedLayer
 from lightning_snn._next_neuron import next_neurons
 from lightning_snn.errors import PruningError
-from lightning_snn.pruners._bench import Bench
 from lightning_snn.pruners._blocks import Pattern
 from lightning_snn.pruners._blocks import assert_pattern
 from lightning_snn.pruners._masks import Masks
@@ -28,6 +27,7 @@ from lightning_snn.pruners._masks import network_of
 from lightning_snn.pruners._masks import weighted_layers
 from lightning_snn.pruners._pruner import Pruned
 from lightning_snn.pruners._pruner import Pruner
+from lightning_snn.pruners.bench import Bench
 
 
 class NMPruner(Pruner):
@@ -57,6 +57,10 @@ class NMPruner(Pruner):
         super().__init__(bench, None)
         self.pattern = Pattern(n, m, blocks)
 
+    def accept(self, network: nn.Module) -> None:
+        """Refuse a network of which no layer takes the pattern."""
+        self.choose(network)
+
     def choose(self, network: nn.Module) -> tuple[dict[str, WeightedLayer], dict[str, str]]:
         """Return the layers that take the pattern, and the others with the reason.
 
@@ -81,9 +85,10 @@ class NMPruner(Pruner):
                 chosen[name] = layer
         if not chosen:
             reasons = "; ".join(f"{name}: {reason}" for name, reason in skipped.items())
+            flat = ", or --pruning.options.blocks flat" if self.pattern.blocks == "channels" else ""
             raise PruningError(
                 f"No layer of {type(network).__name__} takes the pattern {self.pattern} along {self.pattern.blocks!r} "
-                f"({reasons}). Choose another pruning.options.m, or pruning.options.blocks=flat."
+                f"({reasons}). Choose another --pruning.options.m{flat}."
             )
         return chosen, skipped
 

@@ -2,6 +2,7 @@
 
 from abc import ABC
 from abc import abstractmethod
+from collections.abc import Callable
 from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field
@@ -12,9 +13,10 @@ from pytorch_lightning.callbacks import Callback
 from torch import nn
 
 from lightning_snn.errors import PruningError
-from lightning_snn.pruners._bench import Bench
 from lightning_snn.pruners._masks import KeepMasks
 from lightning_snn.pruners._masks import Masks
+from lightning_snn.pruners.bench import Bench
+from lightning_snn.pruners.bench import largest_count
 
 DEFAULT_TARGET = 0.5
 """Share of the dense SynOps that is kept where nobody says how much."""
@@ -43,7 +45,9 @@ class Pruner(Callback, ABC):
 
     ::
 
-        pruner = build_pruner("sca", bench=bench, target=0.5)
+        x_TBCHW = to_time_first(images, time_steps)  # some hundred training inputs, on the network's device
+        bench = Bench.of(dense, batches=[x_TBCHW], example=x_TBCHW[:, :1].cpu(), seed=0)
+        pruner = build_pruner("sca", bench=bench, target=0.5)  # N:M pruners take n and m in place of a target
         pruner.prepare_(network)
         pl.Trainer(callbacks=[pruner]).fit(SpikingClassifier(network, ...), data)
         pruned = pruner.prune(network)
@@ -67,6 +71,15 @@ class Pruner(Callback, ABC):
         if rounds < 1:
             raise PruningError(f"pruning.options.rounds must be at least 1, found {rounds}.")
         self.bench, self.target, self.rounds = bench, target, rounds
+        self.tell: Callable[[str], None] = lambda news: None
+        """Gets a line of news now and then, while :meth:`prune` measures."""
+
+    def accept(self, network: nn.Module) -> None:
+        """Refuse a network that this pruner cannot prune, before it is trained; its neurons are reset.
+
+        Raises:
+            PruningError, SurgeryError: If it cannot.
+        """
 
     def prepare_(self, network: nn.Module) -> None:
         """Change a network in place for a training with this pruner; a second call changes nothing."""
@@ -80,11 +93,33 @@ class Pruner(Callback, ABC):
             round_: Which of ``rounds`` this is, from 1.
         """
 
-    def fits(self, network: nn.Module, round_: int) -> bool:
-        """Tell whether a network is within this round's share of the dense SynOps."""
+    def most_within(self, low: int, high: int, build: Callable[[int], nn.Module], round_: int) -> int:
+        """Return how many weights or channels can stay within this round's share of the dense SynOps.
+
+        Args:
+            low: Fewest.
+            high: Most.
+            build: Returns the network that has so many.
+            round_: Which round it is.
+
+        Raises:
+            PruningError: If even the fewest need more.
+        """
         assert self.target is not None
-        share: float = self.target ** (round_ / self.rounds)
-        return self.bench.synops(network) <= share * self.bench.dense_synops
+        limit: float = self.target ** (round_ / self.rounds)
+
+        def share(count: int) -> float:
+            found = self.bench.synops(build(count)) / self.bench.dense_synops
+            self.tell(f"{count:,} of {high:,} left: {found:.1%} of the dense SynOps")
+            return found
+
+        count = largest_count(low, high, lambda each: share(each) <= limit)
+        if count == low and share(low) > limit:
+            raise PruningError(
+                f"pruning.target {self.target:g} is below what the least that every layer keeps needs, "
+                f"{share(low):.2%} of the dense SynOps. Raise it."
+            )
+        return count
 
 
 def one_strength(pruner: str, target: float | None, option: str, share: float | None) -> float | None:

@@ -7,8 +7,6 @@ from typing import ClassVar
 
 from torch import nn
 
-from lightning_snn.pruners._bench import Bench
-from lightning_snn.pruners._bench import largest_count
 from lightning_snn.pruners._layer_shares import least_live
 from lightning_snn.pruners._masks import Masks
 from lightning_snn.pruners._masks import apply_masks_
@@ -17,6 +15,7 @@ from lightning_snn.pruners._masks import weighted_layers
 from lightning_snn.pruners._pruner import Pruned
 from lightning_snn.pruners._pruner import Pruner
 from lightning_snn.pruners._pruner import one_strength
+from lightning_snn.pruners.bench import Bench
 
 Allocation = Callable[[int], Masks]
 """Number of live weights -> which ones."""
@@ -58,7 +57,7 @@ class WeightPruner(Pruner):
         else:
             alive = sum(int(mask.sum()) for mask in live_masks(network).values())
             least = sum(least_live(weights).values())
-            live = largest_count(least, alive, lambda count: self.fits(_masked(network, allocation(count)), round_))
+            live = self.most_within(least, alive, lambda count: _masked(network, allocation(count)), round_)
         masks = allocation(live)
         return Pruned(self.bench.recalibrated(_masked(network, masks)), masks, masks)
 

@@ -6,7 +6,6 @@ from torch import nn
 
 from lightning_snn.criteria import channel_scores
 from lightning_snn.errors import PruningError
-from lightning_snn.pruners._bench import Bench
 from lightning_snn.pruners._channels import LOW
 from lightning_snn.pruners._channels import ChannelPruner
 from lightning_snn.pruners._channels import Scores
@@ -16,6 +15,7 @@ from lightning_snn.pruners._masks import weighted_layers
 from lightning_snn.pruners._pruner import Pruner
 from lightning_snn.pruners._weights import Allocation
 from lightning_snn.pruners._weights import WeightPruner
+from lightning_snn.pruners.bench import Bench
 from lightning_snn.seeds import seed_for
 from lightning_snn.surgery import ChannelPlan
 

@@ -19,8 +19,6 @@ from torch import nn
 from lightning_snn._next_neuron import next_neurons
 from lightning_snn.activity import ActivityMeter
 from lightning_snn.errors import PruningError
-from lightning_snn.pruners._bench import Bench
-from lightning_snn.pruners._bench import largest_count
 from lightning_snn.pruners._channels import LOW
 from lightning_snn.pruners._channels import ChannelPruner
 from lightning_snn.pruners._channels import Scores
@@ -29,6 +27,8 @@ from lightning_snn.pruners._channels import floors
 from lightning_snn.pruners._gates import ChannelGates
 from lightning_snn.pruners._layer_shares import top
 from lightning_snn.pruners._masks import network_of
+from lightning_snn.pruners.bench import Bench
+from lightning_snn.pruners.bench import largest_count
 from lightning_snn.surgery import ChannelGroup
 from lightning_snn.surgery import ChannelPlan
 
@@ -184,14 +184,15 @@ class SCA(ChannelPruner):
         if self.keep is not None:
             return max(least, round(most * (1.0 - (1.0 - self.keep) * progress)))
         assert self.target is not None
-        budget = (1.0 - (1.0 - self.target) * progress) * self._quick.dense_synops
         self._gates.detach()  # hooks would be copied with the network
         try:
-            return largest_count(
-                least,
-                most,
-                lambda n: self._quick.synops(self._plan.shrink(network, best(scores, n, self.low))) <= budget,
-            )
+            whole = self._quick.synops(network)  # an early network fires otherwise than the trained dense one
+            budget = (1.0 - progress) * whole + progress * self.target * self._quick.dense_synops
+
+            def fits(count: int) -> bool:
+                return self._quick.synops(self._plan.shrink(network, best(scores, count, self.low))) <= budget
+
+            return largest_count(least, most, fits)
         finally:
             if self.signal == "gates":
                 self._gates.attach()

@@ -9,10 +9,10 @@ from torch import Tensor
 from torch import nn
 
 from lightning_snn.errors import PruningError
-from lightning_snn.pruners._bench import Bench
 from lightning_snn.pruners._channels import LOW
 from lightning_snn.pruners._channels import ChannelPruner
 from lightning_snn.pruners._channels import Scores
+from lightning_snn.pruners.bench import Bench
 from lightning_snn.surgery import ChannelPlan
 
 

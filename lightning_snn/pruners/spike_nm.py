@@ -19,7 +19,6 @@ from torch import Tensor
 from torch import nn
 
 from lightning_snn.errors import PruningError
-from lightning_snn.pruners._bench import Bench
 from lightning_snn.pruners._blocks import Pattern
 from lightning_snn.pruners._blocks import top_n
 from lightning_snn.pruners._eligibility import CreditWatch
@@ -30,6 +29,7 @@ from lightning_snn.pruners._n_m import TrainedNM
 from lightning_snn.pruners._n_m import masked_layers
 from lightning_snn.pruners._subset import gumbel_like
 from lightning_snn.pruners._subset import relaxed_subset
+from lightning_snn.pruners.bench import Bench
 from lightning_snn.seeds import seed_for
 
 TEMPERATURES = (4.0, 0.05)

@@ -96,7 +96,7 @@ def test_a_run_of_another_command_is_called_so(
         ({"budget": {"target": 0.5, "synops": 9.0}}, "budget.synops is None there and 9.0 here"),
         ({"network": {"options": {"plan": [8, "M"]}}}, r"network.options.plan is \[8, 'M', 16\] there"),
         ({"strategy": {"name": "ddpg", "options": {"sigma": 1}}}, "strategy.options.*there and .* here"),
-        ({"more": 1}, "more is None there and 1 here"),
+        ({"more": 1}, "more is not set there and 1 here"),
         ({"data": {"name": "cifar10"}}, "data.name is 'digits' there and 'cifar10' here"),
     ],
 )

@@ -23,11 +23,11 @@ from lightning_snn.fit import fit
 from lightning_snn.forward import run_network
 from lightning_snn.forward import to_time_first
 from lightning_snn.pruners import build_pruner
-from lightning_snn.pruners._bench import Bench
 from lightning_snn.pruners._masks import KeepMasks
 from lightning_snn.pruners._masks import weighted_layers
 from lightning_snn.pruners._pruner import Pruned
 from lightning_snn.pruners._pruner import Pruner
+from lightning_snn.pruners.bench import Bench
 from tests.lightning_snn.tiny import CLASSES
 from tests.lightning_snn.tiny import images
 from tests.lightning_snn.tiny import loader

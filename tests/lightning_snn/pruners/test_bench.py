@@ -7,10 +7,12 @@ import torch
 from spikingjelly.activation_based import layer
 from torch import nn
 
+from lightning_snn.errors import PruningError
 from lightning_snn.errors import SurgeryError
+from lightning_snn.forward import run_network
 from lightning_snn.pruners import build_pruner
-from lightning_snn.pruners._bench import Bench
-from lightning_snn.pruners._bench import largest_count
+from lightning_snn.pruners.bench import Bench
+from lightning_snn.pruners.bench import largest_count
 from lightning_snn.synops import measure_synops
 from tests.lightning_snn.pruners.conformance import contents
 from tests.lightning_snn.pruners.conformance import dense_network
@@ -78,13 +80,38 @@ def test_the_switches_decide_what_counts() -> None:
     assert added.dense_synops == pytest.approx(apart.dense_synops + first)
 
 
-def test_rounds_share_the_way_to_the_target() -> None:
-    bench, network = make_bench(), dense_network()
-    pruner = build_pruner("lamp", bench=bench, target=0.25, rounds=2)
-    for share, round_, expected in ((0.51, 1, False), (0.49, 1, True), (0.26, 2, False), (0.24, 2, True)):
-        cheap = Bench(bench.batches, bench.example, 0, bench.dense_synops / share)  # the network has this share of it
-        pruner.bench = cheap
-        assert pruner.fits(network, round_) is expected
+class Priced(Bench):
+    """A network of ``n`` features costs n SynOps."""
+
+    def synops(self, network: nn.Module) -> float:
+        assert isinstance(network, nn.Linear)
+        return float(network.in_features)
+
+
+@pytest.mark.parametrize(("round_", "expected"), [(1, 500), (2, 250)])
+def test_rounds_share_the_way_to_the_target(round_: int, expected: int) -> None:
+    """A quarter of 1000 in two rounds: a half, then a half of that."""
+    bench = make_bench()
+    pruner = build_pruner("lamp", bench=Priced(bench.batches, bench.example, 0, 1000.0), target=0.25, rounds=2)
+    news: list[str] = []
+    pruner.tell = news.append
+    found = pruner.most_within(10, 1000, lambda n: nn.Linear(n, 1), round_)
+    assert abs(found - expected) <= 1  # the search ends at a thousandth
+    assert news[0] == "1,000 of 1,000 left: 100.0% of the dense SynOps"
+
+
+def test_a_target_below_the_least_network_is_refused() -> None:
+    bench = make_bench()
+    pruner = build_pruner("lamp", bench=Priced(bench.batches, bench.example, 0, 1000.0), target=0.25)
+    assert pruner.most_within(250, 1000, lambda n: nn.Linear(n, 1), 1) == 250
+    with pytest.raises(PruningError, match=r"pruning\.target 0\.25 is below .* needs, 25\.10% of the dense SynOps"):
+        pruner.most_within(251, 1000, lambda n: nn.Linear(n, 1), 1)
+
+
+def test_a_network_that_was_just_trained_can_be_measured() -> None:
+    network, bench = dense_network(), make_bench()
+    run_network(network.train(), bench.batches[0]).sum().backward()
+    assert bench.synops(network) > 0.0
 
 
 def test_a_network_without_channels_is_refused() -> None:

@@ -122,6 +122,20 @@ def test_layers_around_an_addition_have_credits_and_nothing_stays_attached() -> 
         assert not any(isinstance(getattr(module, "v", None), Tensor) for module in network.modules())
 
 
+def test_behind_a_pool_credit_is_the_plain_gradient() -> None:
+    network = nn.Sequential(
+        layer.Conv2d(1, 4, 3, padding=1), layer.AvgPool2d(2), node(), layer.Flatten(), layer.Linear(16, 3)
+    )
+    functional.set_step_mode(network, "m")
+    x_TBCHW = torch.rand(STEPS, 2, 1, 4, 4)
+    watch = CreditWatch(network, weighted_layers(network), x_TBCHW[:, :1])
+    network.train()
+    watch.attach()
+    run_network(network, x_TBCHW).square().mean().backward()
+    found = watch.detach()
+    assert torch.allclose(found["0"], network[0].weight.grad.abs(), rtol=1e-4, atol=1e-8)
+
+
 def test_a_frozen_network_has_no_credits() -> None:
     network = linear("lif", "m").requires_grad_(False)
     watch = CreditWatch(network, weighted_layers(network), input_TBCHW()[:, :1])

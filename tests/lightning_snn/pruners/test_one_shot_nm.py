@@ -14,7 +14,7 @@ from torch import Tensor
 from torch import nn
 
 from lightning_snn.errors import PruningError
-from lightning_snn.pruners._bench import Bench
+from lightning_snn.pruners.bench import Bench
 from lightning_snn.pruners.one_shot_nm import MagnitudeNM
 from lightning_snn.pruners.one_shot_nm import RandomNM
 from lightning_snn.pruners.spike_nm import SpikeNM

@@ -1,14 +1,20 @@
 """Every pruner of the registry, under the promises of :class:`PrunerConformance`."""
 
+import inspect
+import pkgutil
+from pathlib import Path
 from types import MappingProxyType
 
 import pytest
 
 from lightning_snn.errors import PruningError
+from lightning_snn.pruners import PRUNERS
 from lightning_snn.pruners import build_pruner
 from lightning_snn.pruners import check_pruner
 from tests.lightning_snn.pruners.conformance import PrunerConformance
 from tests.lightning_snn.pruners.conformance import make_bench
+
+README = Path(__file__).parents[3] / "README.md"
 
 
 class TestLamp(PrunerConformance):
@@ -104,3 +110,10 @@ class TestSRSTE(PrunerConformance):
 class TestSpikeNM(PrunerConformance):
     name = "spike_nm"
     target = None
+
+
+@pytest.mark.parametrize("name", sorted(PRUNERS))
+def test_the_readme_names_every_option(name: str) -> None:
+    section = README.read_text().split("## Prune without a search")[1].split("## Data")[0]
+    takes = inspect.signature(pkgutil.resolve_name(PRUNERS[name])).parameters
+    assert [option for option in takes if f"`{option}`" not in section and option not in ("bench", "target")] == []

@@ -13,7 +13,7 @@ from torch import nn
 
 from lightning_snn.errors import PruningError
 from lightning_snn.fit import fit
-from lightning_snn.pruners._bench import Bench
+from lightning_snn.pruners.bench import Bench
 from lightning_snn.pruners.sca import SCA
 from tests.lightning_snn.tiny import CLASSES
 from tests.lightning_snn.tiny import images

@@ -16,11 +16,11 @@ from torch import nn
 from lightning_snn.errors import PruningError
 from lightning_snn.forward import run_network
 from lightning_snn.pruners import build_pruner
-from lightning_snn.pruners._bench import Bench
 from lightning_snn.pruners._blocks import Pattern
 from lightning_snn.pruners._blocks import assert_pattern
 from lightning_snn.pruners._n_m import masked_layers
 from lightning_snn.pruners._n_m import original
+from lightning_snn.pruners.bench import Bench
 from lightning_snn.pruners.sr_ste import SRSTE
 from tests.lightning_snn.pruners.conformance import PrunerConformance
 from tests.lightning_snn.pruners.conformance import dense_network

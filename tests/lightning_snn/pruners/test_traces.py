@@ -15,11 +15,11 @@ from torch import nn
 
 from lightning_snn.errors import PruningError
 from lightning_snn.forward import run_network
-from lightning_snn.pruners._bench import Bench
 from lightning_snn.pruners._traces import distortion_bounds
 from lightning_snn.pruners._traces import energy
 from lightning_snn.pruners._traces import leak
 from lightning_snn.pruners._traces import measure_traces
+from lightning_snn.pruners.bench import Bench
 from lightning_snn.pruners.layer_adaptive import Lamp
 from lightning_snn.pruners.layer_adaptive import Slamp
 from tests.lightning_snn.tiny import images

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import replace
 
+from spikingjelly.activation_based import functional
 from torch import Tensor
 from torch import nn
 
@@ -58,6 +59,7 @@ class Bench:
 
     def recalibrated(self, network: nn.Module) -> nn.Module:
         """Return a copy of a network, on the device of the data, with batch norms measured anew."""
+        functional.reset_net(network)  # the state that a training leaves cannot be copied
         fresh = copy.deepcopy(network).to(self.batches[0].device)
         recalibrate_batch_norm_(fresh, self.batches)
         return fresh

@@ -57,7 +57,7 @@ class Row:
     def name(self) -> str:
         """Return a name for folders."""
         words = "-".join((self.data, self.method, self.strength, f"s{self.seed}"))
-        return words.replace(" ", "_").replace(":", "of").replace("%", "")
+        return words.replace(" ", "_").replace(":", "of").replace("%", "").replace(",", "")
 
 
 def rows() -> list[Row]:

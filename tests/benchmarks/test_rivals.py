@@ -54,7 +54,8 @@ def test_every_pruner_and_every_control_is_a_row() -> None:
 def test_rows_can_be_told_apart() -> None:
     names = [row.name for row in rows()]
     assert len(set(names)) == len(names)
-    assert all(name.replace("-", "").replace("_", "").replace(",", "").isalnum() for name in names)
+    for name in names:
+        load(TrainConfig, "train", ["--name", name])  # a folder's name
 
 
 @pytest.mark.parametrize("row", [row for row in rows() if row.seed == 0], ids=lambda row: row.name)

@@ -121,7 +121,7 @@ def test_the_result_has_all_figures_of_both_networks(straight: Path) -> None:
     assert (result["pruner"], result["options"], result["epochs"]) == (
         "lamp",
         {"rounds": 2},
-        {"training": 2, "finetuning": 2},
+        {"training": 2, "finetuning": 4},  # two rounds of two epochs
     )
     before, after, budget = result["baseline"], result["result"], result["budget"]
     assert after["synops_share"] == pytest.approx(after["synops"] / before["synops"])
@@ -135,7 +135,7 @@ def test_the_result_has_all_figures_of_both_networks(straight: Path) -> None:
     assert sum(layer["static"] for layer in hidden) == pytest.approx(after["connectivity_factor"] * before["synops"])
     assert sum(layer["result"] for layer in hidden) == pytest.approx(after["synops"])
     assert all(layer["static"] <= layer["dense"] for layer in result["layers"].values())
-    assert set(result["seconds"]) == {"dense", "fine-tuning", "fine-tuning-2", "measuring", "total"}
+    assert set(result["seconds"]) == {"dense", "pruning", "fine-tuning", "fine-tuning-2", "measuring", "total"}
     assert result["seconds"]["total"] == pytest.approx(sum(result["seconds"].values()) / 2)
 
 
@@ -206,10 +206,10 @@ def test_a_finished_run_shows_its_result_again(straight: Path, capsys: pytest.Ca
     capsys.readouterr()
     assert main(arguments(straight, *LAMP)) in DONE
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("| digits, vgg_small, T=2, lamp, seed 0 |")
+    assert lines[0].startswith("| digits, vgg_small, T=2, lamp (target 50 %, rounds=2), seed 0 |")
     factor = result_of(straight)["result"]["connectivity_factor"]
-    assert next(line for line in lines if line.startswith("| - by connectivity")).endswith(f"x {factor:.1%} |")
-    assert "Target of 50% SynOps" in "\n".join(lines)
+    assert next(line for line in lines if line.startswith("| - factor: connections")).endswith(f"x {factor:.1%} |")
+    assert "Target of 50 % SynOps" in "\n".join(lines)
     assert before == sorted((file, file.stat().st_mtime_ns) for file in straight.rglob("*"))
 
 
@@ -338,7 +338,7 @@ class Silent(WithDropout):
 def test_another_family_than_the_settings_name_is_refused(
     straight: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    given = ["--baseline.artifact", str(only_run(straight) / "network"), "--network", "resnet_small"]
+    given = ["--baseline.artifact", str(only_run(straight) / "network"), "--network", "vgg_compact"]
     assert main(arguments(tmp_path, *given, *LAMP)) == 2
     assert "found 'vgg_small' in" in capsys.readouterr().err
 
@@ -363,14 +363,14 @@ def test_a_sparse_dense_network_is_reported_as_sparse(straight: Path, tmp_path: 
 
 
 def test_a_missed_target_is_exit_code_3_and_said(
-    straight_slimming: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    straight: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shutil.copytree(straight_slimming, tmp_path / "runs")
+    shutil.copytree(straight, tmp_path / "runs")
     file = only_run(tmp_path / "runs") / "result.json"
     result = json.loads(file.read_text())
     result["budget"]["met"] = False
     file.write_text(json.dumps(result))
-    assert main(arguments(tmp_path / "runs", *SLIMMING)) == 3
+    assert main(arguments(tmp_path / "runs", *LAMP)) == 3
     said = capsys.readouterr().out
     assert "NOT met" in said
     assert "Ask for less with --pruning.target" in said

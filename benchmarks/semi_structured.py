@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 from torch.utils.benchmark import Timer
 
+from lightning_snn._fan_out import weighted_layers
 from lightning_snn.artifact import load_artifact
 from lightning_snn.artifact import read_architecture
 from lightning_snn.errors import PruningError
 from lightning_snn.forward import run_network
-from lightning_snn.pruners._masks import weighted_layers
 from lightning_snn.semi_structured import semi_structured
 from lightning_snn.semi_structured import unfolded
 from lightning_snn.semi_structured import weight_matrix

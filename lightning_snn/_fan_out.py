@@ -34,6 +34,11 @@ class FanOut:
     """Non-zero weights / all weights, a number."""
 
 
+def weighted_layers(network: nn.Module) -> dict[str, WeightedLayer]:
+    """Return convolutions and linear layers by name, in network order; a layer used twice once."""
+    return {name: module for name, module in network.named_modules() if isinstance(module, WeightedLayer)}
+
+
 def axis_count(layer: WeightedLayer) -> int:
     """Return the number of spatial axes of a layer's input, 0 for a linear layer."""
     return 0 if isinstance(layer, nn.Linear) else layer.weight.ndim - 2

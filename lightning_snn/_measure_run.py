@@ -6,12 +6,11 @@ from typing import Any
 
 import torch
 from rich.console import Console
-from torch import nn
 
 from conf.schema import MeasureConfig
-from lightning_snn._fan_out import WeightedLayer
 from lightning_snn._markdown import markdown_table
 from lightning_snn._markdown import print_plain
+from lightning_snn.connectivity import connectivity
 from lightning_snn.describe import data_notes
 from lightning_snn.describe import describe_settings
 from lightning_snn.describe import versions
@@ -99,17 +98,6 @@ def describe_evaluation(evaluation: Evaluation) -> dict[str, Any]:
             for name, layer in report.layers.items()
         },
     }
-
-
-def connectivity(network: nn.Module, dense: nn.Module) -> float:
-    """Return the live synapses of a network as a share of all synapses of the dense one, in [0, 1].
-
-    Counted once per output position: the non-zero weights of all convolutions and linear layers.
-    """
-    live, full = (
-        [module.weight for module in each.modules() if isinstance(module, WeightedLayer)] for each in (network, dense)
-    )
-    return sum(int(weight.count_nonzero()) for weight in live) / sum(weight.numel() for weight in full)
 
 
 def tables(figures: dict[str, Any]) -> list[str]:

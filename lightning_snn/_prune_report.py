@@ -16,10 +16,11 @@ import torch
 from torch import nn
 
 from conf.schema import TrainConfig
-from lightning_snn._fan_out import WeightedLayer
+from lightning_snn._fan_out import weighted_layers
 from lightning_snn._markdown import markdown_table
-from lightning_snn._measure_run import connectivity
 from lightning_snn._synops_report import SynOpsReport
+from lightning_snn.connectivity import connectivity
+from lightning_snn.connectivity import sparsity
 from lightning_snn.describe import data_notes
 from lightning_snn.describe import describe_network
 from lightning_snn.describe import describe_settings
@@ -30,7 +31,6 @@ from lightning_snn.inference import Evaluation
 from lightning_snn.progress import Phase
 from lightning_snn.progress import SizedIterable
 from lightning_snn.pruners._masks import Masks
-from lightning_snn.pruners._masks import weighted_layers
 from lightning_snn.pruners._pruner import Pruned
 from lightning_snn.pruners._pruner import Pruner
 from lightning_snn.synops import SynOpsMeter
@@ -138,12 +138,6 @@ def describe_pruned(
         "firing_rates": {"baseline": dense.rates, "result": result.rates},
         "versions": versions("torch-pruning"),
     }
-
-
-def sparsity(network: nn.Module) -> float:
-    """Return the share of weights that are zero, over the convolutions and linear layers that a network has left."""
-    weights = [module.weight for module in network.modules() if isinstance(module, WeightedLayer)]
-    return 1.0 - sum(int(weight.count_nonzero()) for weight in weights) / sum(weight.numel() for weight in weights)
 
 
 def pruned_table(result: dict[str, Any]) -> str:

@@ -32,7 +32,7 @@ from lightning_snn._channel_proof import awake_copy
 from lightning_snn._channel_proof import prove_equal
 from lightning_snn._channel_proof import run_small
 from lightning_snn._channel_trace import trace
-from lightning_snn._fan_out import WeightedLayer
+from lightning_snn._fan_out import weighted_layers
 from lightning_snn.errors import SurgeryError
 from lightning_snn.errors import nearest
 
@@ -180,8 +180,8 @@ class ChannelPlan:
         Raises:
             SurgeryError: If ``keep`` or the network does not fit.
         """
-        weights = {n: m.weight for n, m in network.named_modules() if isinstance(m, WeightedLayer)}
-        live = {name: torch.ones_like(weight, dtype=torch.bool) for name, weight in weights.items()}
+        layers = weighted_layers(network)
+        live = {name: torch.ones_like(layer.weight, dtype=torch.bool) for name, layer in layers.items()}
         for group, channels in self._removed(network, keep).items():
             for use in self._uses[group]:
                 if use.layer not in live or use.side not in ("in", "out"):

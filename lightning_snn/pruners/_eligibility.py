@@ -105,7 +105,7 @@ class _Seen:
             self._gradients[call] = gradient.detach()
 
         if output.requires_grad:
-            output.register_hook(keep)  # type: ignore[no-untyped-call]
+            output.register_hook(keep)  # type: ignore[no-untyped-call]  # torch has no types for it
 
     @property
     def complete(self) -> bool:

@@ -17,26 +17,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch import nn
 
-from lightning_snn._fan_out import WeightedLayer
+from lightning_snn._fan_out import weighted_layers
 from lightning_snn.errors import NetworkError
 
 Masks = dict[str, Tensor]
 """Layer name -> boolean tensor of the weight's shape, true where the weight lives."""
-
-
-def weighted_layers(network: nn.Module) -> dict[str, WeightedLayer]:
-    """Return convolutions and linear layers by name, in network order; a layer used twice once."""
-    return {name: module for name, module in network.named_modules() if isinstance(module, WeightedLayer)}
-
-
-def live_masks(network: nn.Module) -> Masks:
-    """Return which weights of a network are not zero."""
-    return {name: layer.weight.detach() != 0 for name, layer in weighted_layers(network).items()}
-
-
-def live_share(masks: Mapping[str, Tensor]) -> float:
-    """Return the share of weights that live, over all masked layers."""
-    return sum(int(mask.sum()) for mask in masks.values()) / sum(mask.numel() for mask in masks.values())
 
 
 @torch.no_grad()
@@ -56,7 +41,7 @@ def save_masks(file: Path, masks: Masks) -> None:
 
 
 def load_masks(file: Path) -> Masks:
-    """Read masks that :func:`save_masks` wrote."""
+    """Read masks that :func:`save_masks` wrote, to hold them in a further training with :class:`KeepMasks`."""
     return load_file(file)
 
 

@@ -17,6 +17,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from lightning_snn._fan_out import WeightedLayer
+from lightning_snn._fan_out import weighted_layers
 from lightning_snn._next_neuron import next_neurons
 from lightning_snn.errors import PruningError
 from lightning_snn.pruners._blocks import Pattern
@@ -24,7 +25,6 @@ from lightning_snn.pruners._blocks import assert_pattern
 from lightning_snn.pruners._masks import Masks
 from lightning_snn.pruners._masks import apply_masks_
 from lightning_snn.pruners._masks import network_of
-from lightning_snn.pruners._masks import weighted_layers
 from lightning_snn.pruners._pruner import Pruned
 from lightning_snn.pruners._pruner import Pruner
 from lightning_snn.pruners.bench import Bench
@@ -99,7 +99,9 @@ class NMPruner(Pruner):
         for name, layer in weighted_layers(network).items():
             if name not in skipped:
                 assert_pattern(name, layer.weight, self.pattern)
-        everything = {name: torch.ones_like(each.weight, dtype=torch.bool) for name, each in _layers(network)}
+        everything = {
+            name: torch.ones_like(each.weight, dtype=torch.bool) for name, each in weighted_layers(network).items()
+        }
         notes = {"pattern": str(self.pattern), "blocks": self.pattern.blocks, "skipped": skipped}
         return Pruned(self.bench.recalibrated(network), masks, everything | masks, notes)
 
@@ -160,7 +162,7 @@ class TrainedNM(NMPruner):
 
 def masked_layers(network: nn.Module) -> Iterator[tuple[str, WeightedLayer, MaskedWeight]]:
     """Yield the layers that :meth:`TrainedNM.prepare_` parametrized, with what masks their weights."""
-    for name, layer in _layers(network):
+    for name, layer in weighted_layers(network).items():
         if parametrize.is_parametrized(layer, "weight"):
             mask = layer.get_submodule("parametrizations.weight.0")
             if isinstance(mask, MaskedWeight):
@@ -170,7 +172,3 @@ def masked_layers(network: nn.Module) -> Iterator[tuple[str, WeightedLayer, Mask
 def original(layer: WeightedLayer) -> nn.Parameter:
     """Return the parameter behind a masked weight."""
     return layer.get_parameter("parametrizations.weight.original")
-
-
-def _layers(network: nn.Module) -> list[tuple[str, WeightedLayer]]:
-    return list(weighted_layers(network).items())

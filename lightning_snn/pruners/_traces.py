@@ -27,11 +27,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from lightning_snn._fan_out import WeightedLayer
+from lightning_snn._fan_out import weighted_layers
 from lightning_snn._next_neuron import next_neurons
 from lightning_snn.errors import PruningError
 from lightning_snn.forward import run_network
 from lightning_snn.pruners._masks import Masks
-from lightning_snn.pruners._masks import weighted_layers
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from typing import ClassVar
 
 from torch import nn
 
+from lightning_snn._fan_out import weighted_layers
+from lightning_snn.connectivity import live_weights
 from lightning_snn.pruners._layer_shares import least_live
 from lightning_snn.pruners._masks import Masks
 from lightning_snn.pruners._masks import apply_masks_
-from lightning_snn.pruners._masks import live_masks
-from lightning_snn.pruners._masks import weighted_layers
 from lightning_snn.pruners._pruner import Pruned
 from lightning_snn.pruners._pruner import Pruner
 from lightning_snn.pruners._pruner import one_strength
@@ -55,7 +55,7 @@ class WeightPruner(Pruner):
         if self.sparsity is not None:
             live = round(total * (1.0 - self.sparsity) ** (round_ / self.rounds))
         else:
-            alive = sum(int(mask.sum()) for mask in live_masks(network).values())
+            alive = live_weights(network)
             least = sum(least_live(weights).values())
             live = self.most_within(least, alive, lambda count: _masked(network, allocation(count)), round_)
         masks = allocation(live)

@@ -5,9 +5,9 @@ from dataclasses import replace
 from torch import Tensor
 from torch import nn
 
+from lightning_snn._fan_out import weighted_layers
 from lightning_snn.pruners._layer_shares import lamp_scores
 from lightning_snn.pruners._layer_shares import ranked
-from lightning_snn.pruners._masks import weighted_layers
 from lightning_snn.pruners._pruner import Pruned
 from lightning_snn.pruners._traces import Traces
 from lightning_snn.pruners._traces import distortion_bounds

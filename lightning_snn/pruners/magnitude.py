@@ -2,13 +2,13 @@
 
 from torch import nn
 
+from lightning_snn._fan_out import weighted_layers
 from lightning_snn.errors import PruningError
 from lightning_snn.errors import nearest
 from lightning_snn.pruners._layer_shares import by_layer
 from lightning_snn.pruners._layer_shares import erk_counts
 from lightning_snn.pruners._layer_shares import ranked
 from lightning_snn.pruners._layer_shares import uniform_counts
-from lightning_snn.pruners._masks import weighted_layers
 from lightning_snn.pruners._weights import Allocation
 from lightning_snn.pruners._weights import WeightPruner
 from lightning_snn.pruners.bench import Bench

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from lightning_snn._fan_out import weighted_layers
 from lightning_snn.criteria import channel_scores
 from lightning_snn.errors import PruningError
 from lightning_snn.pruners._channels import LOW
@@ -11,7 +12,6 @@ from lightning_snn.pruners._channels import ChannelPruner
 from lightning_snn.pruners._channels import Scores
 from lightning_snn.pruners._layer_shares import by_layer
 from lightning_snn.pruners._layer_shares import uniform_counts
-from lightning_snn.pruners._masks import weighted_layers
 from lightning_snn.pruners._pruner import Pruner
 from lightning_snn.pruners._weights import Allocation
 from lightning_snn.pruners._weights import WeightPruner

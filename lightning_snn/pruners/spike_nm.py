@@ -55,7 +55,7 @@ class LearnedMask(MaskedWeight):
         """Start from logits."""
         super().__init__(pattern)
         self.logits = nn.Parameter(logits_RM)
-        self.logits._optim = {"lr": learning_rate, "weight_decay": 0.0}  # type: ignore[attr-defined]
+        self.logits._optim = {"lr": learning_rate, "weight_decay": 0.0}  # type: ignore[attr-defined]  # S4's convention
         # noise and temperature are set anew for each batch, so checkpoints need not carry them
         self.register_buffer("noise", torch.zeros_like(logits_RM), persistent=False)
         self.register_buffer("temperature", logits_RM.new_tensor(TEMPERATURES[0]), persistent=False)

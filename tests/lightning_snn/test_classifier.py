@@ -104,7 +104,7 @@ def test_adamw_steps_by_hand() -> None:
 def test_a_parameter_may_bring_settings_of_its_own() -> None:
     network = Scale()
     network.own = nn.Parameter(torch.tensor(math.log(3.0), dtype=torch.float64))
-    network.own._optim = {"lr": 0.2, "weight_decay": 0.0}  # type: ignore[attr-defined]
+    network.own._optim = {"lr": 0.2, "weight_decay": 0.0}  # type: ignore[attr-defined]  # S4's convention
     network.register_forward_pre_hook(lambda module, args: (args[0] * 1.0 + 0.0 * module.own,))
     model = classifier(network, num_classes=2, time_steps=1, learning_rate=0.1, momentum=0.0, weight_decay=0.4)
     monitor = Course()

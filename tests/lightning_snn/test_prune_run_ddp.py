@@ -8,22 +8,23 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from lightning_snn.pruners._masks import weighted_layers
+from lightning_snn._fan_out import weighted_layers
 from tests.lightning_snn.own_network import WithDropout
 from tests.lightning_snn.test_prune_run import only_run
 from tests.lightning_snn.test_prune_run import outcome
+from tests.lightning_snn.two_processes import KILL
+from tests.lightning_snn.two_processes import LOG
+from tests.lightning_snn.two_processes import notes
+from tests.lightning_snn.two_processes import train_in_two
+from tests.lightning_snn.two_processes import train_well
 
-ROOT = Path(__file__).parents[2]
-LOG, KILL = "TEST_PRUNED_DDP_LOG", "TEST_PRUNED_DDP_KILL_AT"
 STEPS, EPOCHS = 3, 2  # steps an epoch: 60 samples, half a process, in batches of 10
 STAGES = 3  # dense, first and second round
 
@@ -53,32 +54,17 @@ class Witness(WithDropout):
 
 def prune(folder: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
     """Run the command in ``folder`` and return how it ended."""
-    (folder / "log").mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "lightning_snn.train", f"runs={folder / 'runs'}", "data.train_samples=60"]
-    command += ["data.validation_samples=40", "data.test_samples=40", "data.batch_size=10", "network.time_steps=2"]
-    command += ["network._target_=tests.lightning_snn.test_prune_run_ddp.Witness", "network.options.width=8"]
-    command += [f"training.epochs={EPOCHS}", f"finetuning.epochs={EPOCHS}", "trainer.devices=2"]
-    command += ["trainer.accelerator=cpu", "--pruning", "magnitude", "pruning.options.sparsity=0.75"]
-    command += ["pruning.options.rounds=2"]
-    clean = {key: value for key, value in os.environ.items() if key not in ("LOCAL_RANK", "RANK", "WORLD_SIZE")}
-    clean |= {"OMP_NUM_THREADS": "1", LOG: str(folder / "log"), **environment}
-    return subprocess.run(command, cwd=ROOT, env=clean, capture_output=True, text=True, check=False, timeout=300)
+    settings = ["data.train_samples=60", "data.validation_samples=40", "data.test_samples=40", "data.batch_size=10"]
+    settings += ["network._target_=tests.lightning_snn.test_prune_run_ddp.Witness", "network.options.width=8"]
+    settings += ["network.time_steps=2", f"training.epochs={EPOCHS}", f"finetuning.epochs={EPOCHS}"]
+    settings += ["pruning=magnitude", "pruning.options.sparsity=0.75", "pruning.options.rounds=2"]
+    return train_in_two(folder, *settings, **environment)
 
 
 @pytest.fixture(scope="module")
 def straight(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("straight")
-    done = prune(folder)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    assert done.stdout.count("| test accuracy") == 1  # one process speaks
-    return folder
-
-
-def notes(folder: Path) -> list[list[dict[str, Any]]]:
-    """What each process noted, step by step."""
-    files = [folder / "log" / f"rank{rank}.jsonl" for rank in (0, 1)]
-    return [[json.loads(line) for line in file.read_text().splitlines()] for file in files]
+    return train_well(folder, prune(folder))
 
 
 @pytest.mark.slow

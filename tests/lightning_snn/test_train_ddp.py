@@ -8,7 +8,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -19,9 +18,12 @@ from tests.lightning_snn.own_network import WithDropout
 from tests.lightning_snn.test_train import only_run
 from tests.lightning_snn.test_train import outcome
 from tests.lightning_snn.test_train import rows_of
+from tests.lightning_snn.two_processes import KILL
+from tests.lightning_snn.two_processes import LOG
+from tests.lightning_snn.two_processes import notes
+from tests.lightning_snn.two_processes import train_in_two
+from tests.lightning_snn.two_processes import train_well
 
-ROOT = Path(__file__).parents[2]
-LOG, KILL = "TEST_DDP_LOG", "TEST_DDP_KILL_AT"
 SAMPLES, BATCH, EPOCHS = 90, 10, 3
 STEPS = 5  # an epoch: 45 samples a process, in batches of 10
 
@@ -46,31 +48,16 @@ class Witness(WithDropout):
 
 def train(folder: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
     """Run the command in ``folder`` and return how it ended."""
-    (folder / "log").mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "lightning_snn.train", f"runs={folder / 'runs'}"]
-    command += [f"data.train_samples={SAMPLES}", "data.validation_samples=40", "data.test_samples=40"]
-    command += [f"data.batch_size={BATCH}", "network.time_steps=2", f"training.epochs={EPOCHS}"]
-    command += ["network._target_=tests.lightning_snn.test_train_ddp.Witness", "network.options.width=8"]
-    command += ["trainer.devices=2", "trainer.accelerator=cpu"]
-    clean = {key: value for key, value in os.environ.items() if key not in ("LOCAL_RANK", "RANK", "WORLD_SIZE")}
-    clean |= {"OMP_NUM_THREADS": "1", LOG: str(folder / "log"), **environment}
-    return subprocess.run(command, cwd=ROOT, env=clean, capture_output=True, text=True, check=False, timeout=300)
+    settings = [f"data.train_samples={SAMPLES}", "data.validation_samples=40", "data.test_samples=40"]
+    settings += [f"data.batch_size={BATCH}", "network.time_steps=2", f"training.epochs={EPOCHS}"]
+    settings += ["network._target_=tests.lightning_snn.test_train_ddp.Witness", "network.options.width=8"]
+    return train_in_two(folder, *settings, **environment)
 
 
 @pytest.fixture(scope="module")
 def straight(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("straight")
-    done = train(folder)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    assert done.stdout.count("| test accuracy") == 1  # one process speaks
-    return folder
-
-
-def notes(folder: Path) -> list[list[dict[str, object]]]:
-    """What each process noted, step by step."""
-    files = [folder / "log" / f"rank{rank}.jsonl" for rank in (0, 1)]
-    return [[json.loads(line) for line in file.read_text().splitlines()] for file in files]
+    return train_well(folder, train(folder))
 
 
 @pytest.mark.slow
@@ -79,8 +66,7 @@ def test_two_processes_see_disjoint_samples_and_together_all(straight: Path) -> 
     assert len(first) == len(second) == STEPS * EPOCHS
     for epoch in range(EPOCHS):
         steps = slice(epoch * STEPS, (epoch + 1) * STEPS)
-        # what JSON gave back is a list
-        one, two = ([sample for step in rank[steps] for sample in step["seen"]] for rank in (first, second))  # type: ignore[attr-defined]
+        one, two = ([sample for step in rank[steps] for sample in step["seen"]] for rank in (first, second))
         assert len(one) == len(two) == SAMPLES // 2
         assert set(one).isdisjoint(two)
         assert len({*one, *two}) == SAMPLES

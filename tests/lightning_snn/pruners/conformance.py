@@ -18,13 +18,13 @@ from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 from torch import nn
 
+from lightning_snn._fan_out import weighted_layers
 from lightning_snn.errors import PruningError
 from lightning_snn.fit import fit
 from lightning_snn.forward import run_network
 from lightning_snn.forward import to_time_first
 from lightning_snn.pruners import build_pruner
 from lightning_snn.pruners._masks import KeepMasks
-from lightning_snn.pruners._masks import weighted_layers
 from lightning_snn.pruners._pruner import Pruned
 from lightning_snn.pruners._pruner import Pruner
 from lightning_snn.pruners.bench import Bench

@@ -17,6 +17,7 @@ from spikingjelly.activation_based import surrogate
 from torch import Tensor
 from torch import nn
 
+from lightning_snn._fan_out import weighted_layers
 from lightning_snn.firing_rates import RateMeter
 from lightning_snn.forward import run_network
 from lightning_snn.pruners._eligibility import CreditWatch
@@ -24,7 +25,6 @@ from lightning_snn.pruners._eligibility import block_targets
 from lightning_snn.pruners._eligibility import credit
 from lightning_snn.pruners._eligibility import surrogate_errors
 from lightning_snn.pruners._eligibility import traces
-from lightning_snn.pruners._masks import weighted_layers
 from tests.lightning_snn.tiny import residual
 
 STEPS = 4
@@ -77,13 +77,13 @@ def watched(network: nn.Module) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     loss = nn.functional.cross_entropy(logits_TBK.mean(0), torch.tensor([0, 1, 2]))
     torch.autograd.backward(loss)
     credits = watch.detach()
-    return credits, {name: each.weight.grad for name, each in weighted_layers(network).items()}  # type: ignore[misc]
+    return credits, {name: each.weight.grad for name, each in weighted_layers(network).items()}  # type: ignore[misc]  # all have one
 
 
 @pytest.mark.parametrize("mode", ["m", "s"])
 @pytest.mark.parametrize("kind", ["lif", "decay", "if", "plif"])
 @pytest.mark.parametrize("build", [convolutional, linear])
-def test_credit_is_the_gradient_where_no_reset_carries_one(build, kind: str, mode: str) -> None:  # type: ignore[no-untyped-def]
+def test_credit_is_the_gradient_where_no_reset_carries_one(build, kind: str, mode: str) -> None:  # type: ignore[no-untyped-def]  # two builders
     network = build(kind, mode)
     with RateMeter(network) as meter:
         credits, gradients = watched(network)

@@ -11,16 +11,14 @@ from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 from torch import nn
 
+from lightning_snn._fan_out import weighted_layers
 from lightning_snn.errors import NetworkError
 from lightning_snn.pruners._masks import KeepMasks
 from lightning_snn.pruners._masks import Masks
 from lightning_snn.pruners._masks import apply_masks_
-from lightning_snn.pruners._masks import live_masks
-from lightning_snn.pruners._masks import live_share
 from lightning_snn.pruners._masks import load_masks
 from lightning_snn.pruners._masks import optimizer_memory
 from lightning_snn.pruners._masks import save_masks
-from lightning_snn.pruners._masks import weighted_layers
 from tests.lightning_snn.pruners.conformance import EPOCHS
 from tests.lightning_snn.pruners.conformance import Strike
 from tests.lightning_snn.pruners.conformance import Struck
@@ -188,11 +186,6 @@ def test_masking_by_hand() -> None:
     network.load_state_dict(
         {"0.weight": weight, "0.bias": torch.ones(2), "2.weight": torch.ones(1, 2), "2.bias": torch.ones(1)}
     )
-    assert {name: mask.tolist() for name, mask in live_masks(network).items()} == {
-        "0": [[True, True], [False, True]],
-        "2": [[True, True]],
-    }
-    assert live_share(live_masks(network)) == 5 / 6
     apply_masks_(network, {"0": torch.tensor([[True, False], [True, True]])})
     assert network[0].weight.tolist() == [[1.0, 0.0], [0.0, 4.0]]
     assert network[0].bias.tolist() == [1.0, 1.0]  # biases are not masked

@@ -84,7 +84,7 @@ def test_pruning_in_the_middle_of_a_training_takes_the_highest_logits_too() -> N
     mask.noise.copy_(-100.0 * mask.logits.detach())
     pruned = pruner.prune(network)
     assert network.training
-    expected_OI = original(network.get_submodule("classifier")).detach()  # type: ignore[arg-type]
+    expected_OI = original(network.get_submodule("classifier")).detach()  # type: ignore[arg-type]  # a linear layer
     alive_OI = pruned.masks["classifier"]
     assert int(alive_OI.sum()) == 48
     highest_R2 = mask.logits.topk(2).indices
@@ -110,14 +110,14 @@ class Spy(Callback):
             self.passes[-1].append((module.weight != 0).numpy().tobytes())
 
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
-        mask = next(iter(learned(pl_module.network).values()))  # type: ignore[arg-type]  # Lightning's __getattr__
+        mask = next(iter(learned(pl_module.network).values()))  # type: ignore[arg-type]  # a linear layer  # Lightning's __getattr__
         self.temperatures.append(float(mask.temperature))
         self.sizes.append(float(mask.noise.std()))
         self.logits.append(mask.logits.detach().clone())
         self.passes.append([])
 
     def on_before_optimizer_step(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
-        mask = next(iter(learned(pl_module.network).values()))  # type: ignore[arg-type]  # Lightning's __getattr__
+        mask = next(iter(learned(pl_module.network).values()))  # type: ignore[arg-type]  # a linear layer  # Lightning's __getattr__
         self.gradients.append(None if mask.logits.grad is None else mask.logits.grad.clone())
         self.groups = [(group["initial_lr"], group["weight_decay"]) for group in trainer.optimizers[0].param_groups]
 
@@ -274,4 +274,4 @@ def test_first_logits_are_small_and_their_own_in_every_layer() -> None:
     assert float(first["features.3"].logits.detach().std()) == pytest.approx(0.01, rel=0.2)
     assert not torch.equal(first["features.3"].logits, second["features.3"].logits)
     assert not torch.equal(first["features.3"].logits[:24], first["classifier"].logits)
-    assert original(networks[0].get_submodule("classifier")).shape == (3, 32)  # type: ignore[arg-type]
+    assert original(networks[0].get_submodule("classifier")).shape == (3, 32)  # type: ignore[arg-type]  # a linear layer

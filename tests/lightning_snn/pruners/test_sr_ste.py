@@ -88,7 +88,7 @@ def test_gradients_by_hand(mode: str) -> None:
     pruner.on_before_optimizer_step(pl.Trainer(logger=False, enable_checkpointing=False), model)
     expected = straight_through + 0.5 * torch.tensor([0.0, -1.0, 0.0, 0.5])
     assert original(head).grad is not None
-    assert torch.allclose(original(head).grad[0], expected)  # type: ignore[index]
+    assert torch.allclose(original(head).grad[0], expected)  # type: ignore[index]  # asserted above
 
 
 def test_pruning_leaves_the_trained_network_as_it_is_and_parametrized() -> None:
@@ -112,7 +112,7 @@ def test_a_pattern_that_was_broken_is_noticed_at_the_end_of_the_epoch() -> None:
     trainer = pl.Trainer(logger=False, enable_checkpointing=False)
     pruner.on_train_epoch_end(trainer, classifier(network))
     for _, _, mask in masked_layers(network):
-        mask.forward = lambda weight: weight  # type: ignore[method-assign]
+        mask.forward = lambda weight: weight  # type: ignore[method-assign]  # broken on purpose
     with pytest.raises(PruningError, match=r"^Layer features\.3 must have at most 2 live"):
         pruner.on_train_epoch_end(trainer, classifier(network))
 

@@ -209,8 +209,8 @@ class BaseDataModule(LightningDataModule, ABC):
     def _evaluation_loader(self, split: Split) -> DataLoader[Batch]:
         return DataLoader(split, batch_size=self.eval_batch_size, collate_fn=keep_batch, generator=torch.Generator())
 
-    def calibration_batches(self, count: int, batch_size: int) -> list[Tensor]:
-        """Return training inputs, varied as in training, to recalibrate batch normalisation with.
+    def calibration_batches(self, count: int, batch_size: int) -> list[Batch]:
+        """Return training samples, varied as in training, to measure batch norm anew and to judge channels with.
 
         Batch norm has learned from varied inputs: with plain ones in their place, the SynOps of a CIFAR VGG came
         out 11 % above those with its own running statistics, with varied ones 0.2 % (measured).
@@ -220,7 +220,7 @@ class BaseDataModule(LightningDataModule, ABC):
             batch_size: Samples a batch.
 
         Returns:
-            Inputs ``[batch_size, ...]``, the same ones at every call, in a random order of their own.
+            Inputs ``[batch_size, ...]`` and labels, the same ones at every call, in a random order of their own.
 
         Raises:
             DataError: If an argument is below 1.
@@ -229,12 +229,12 @@ class BaseDataModule(LightningDataModule, ABC):
         split = self._development[0]
         order = generator_for(self.seed, Stream.CALIBRATION_ORDER).permutation(len(split))
         batches = min(count, max(1, len(split) // batch_size))
-        inputs = [split.__getitems__(order[i * batch_size : (i + 1) * batch_size])[0] for i in range(batches)]
+        found = [split.__getitems__(order[i * batch_size : (i + 1) * batch_size]) for i in range(batches)]
         if not self.augment:
-            return inputs
+            return found
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(generator_for(self.seed, Stream.CALIBRATION_AUGMENT).integers(2**63)))
-            return [self.augmented(x) for x in inputs]
+            return [(self.augmented(x), y_B) for x, y_B in found]
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Augment training batches, on the device they were moved to; leave all others as they are."""

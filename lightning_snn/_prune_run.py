@@ -144,10 +144,10 @@ def open_bench(task: Task, dense: nn.Module) -> Bench:
         PruningError: If the dense network has no SynOps to save.
     """
     settings = cast(TrainConfig, task.config).pruning
-    inputs = task.data.calibration_batches(settings.calibration_batches, settings.calibration_batch_size)
+    samples = task.data.calibration_batches(settings.calibration_batches, settings.calibration_batch_size)
     bench = Bench.of(
         dense.to(task.device),
-        batches=[to_time_first(x.to(task.device), task.time_steps) for x in inputs],
+        batches=[to_time_first(x.to(task.device), task.time_steps) for x, _ in samples],
         example=task.example,
         seed=task.config.seed,
         first_layer=task.first_layer,

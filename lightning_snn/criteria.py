@@ -5,9 +5,10 @@ The channels of a group are tied over all its producing layers (residual additio
 Axes: T time steps, B batch, C channels, H rows, W columns.
 """
 
-import itertools
 from collections.abc import Iterable
+from collections.abc import Iterator
 from collections.abc import Mapping
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Final
 from typing import Protocol
@@ -18,7 +19,9 @@ from numpy.typing import NDArray
 from spikingjelly.activation_based import functional
 from torch import Tensor
 from torch import nn
+from torch.nn import functional as F
 
+from lightning_snn._gates import ChannelGates
 from lightning_snn._next_neuron import next_neurons
 from lightning_snn.activity import ActivityMeter
 from lightning_snn.errors import SurgeryError
@@ -28,24 +31,24 @@ from lightning_snn.seeds import seed_for
 from lightning_snn.surgery import ChannelPlan
 
 Floats = NDArray[np.float64]
+Batches = Iterable[tuple[Tensor, Tensor]]
+"""Training inputs ``[T, B, C, H, W]`` and labels ``[B]``, on the network's device."""
 
 
 class Criterion(Protocol):
     """Scores the channels of all groups."""
 
-    def __call__(
-        self, network: nn.Module, plan: ChannelPlan, seed: int, batches_TBCHW: Iterable[Tensor]
-    ) -> dict[str, Floats]:
+    def __call__(self, network: nn.Module, plan: ChannelPlan, seed: int, batches: Batches) -> dict[str, Floats]:
         """Return group name -> one score a channel, ``[width]``; the batches are read only where they matter."""
         ...
 
 
-def l1(network: nn.Module, plan: ChannelPlan, seed: int, batches_TBCHW: Iterable[Tensor]) -> dict[str, Floats]:
+def l1(network: nn.Module, plan: ChannelPlan, seed: int, batches: Batches) -> dict[str, Floats]:
     """Sum of ``|w|`` of the channel's filters (AMC's criterion)."""
     return {group.name: _summed_weights(network, plan, group.name, "out") for group in plan.groups}
 
 
-def bn_gamma(network: nn.Module, plan: ChannelPlan, seed: int, batches_TBCHW: Iterable[Tensor]) -> dict[str, Floats]:
+def bn_gamma(network: nn.Module, plan: ChannelPlan, seed: int, batches: Batches) -> dict[str, Floats]:
     """Sum of ``|gamma|`` of the channel's batch norms (Network Slimming's criterion).
 
     Raises:
@@ -62,7 +65,7 @@ def bn_gamma(network: nn.Module, plan: ChannelPlan, seed: int, batches_TBCHW: It
     return scores
 
 
-def activity(network: nn.Module, plan: ChannelPlan, seed: int, batches_TBCHW: Iterable[Tensor]) -> dict[str, Floats]:
+def activity(network: nn.Module, plan: ChannelPlan, seed: int, batches: Batches) -> dict[str, Floats]:
     """Sum of the mean activity of the neurons behind the channel (SCA's criterion; see ``activity.py``).
 
     One term for each layer that produces the channel; where two are added before the same neurons, these count twice.
@@ -70,27 +73,16 @@ def activity(network: nn.Module, plan: ChannelPlan, seed: int, batches_TBCHW: It
     Raises:
         SurgeryError: If there is no batch, or a layer of a group has no neurons behind it.
     """
-    batches = iter(batches_TBCHW)
-    first_TBCHW = next(batches, None)
-    if first_TBCHW is None:
-        raise SurgeryError(
-            "Criterion activity runs the network on training inputs, found no batch of them. "
-            "Set space.recalibration_batches to 1 or more."
-        )
-    was_training = {module: module.training for module in network.modules()}
-    try:
-        neurons = next_neurons(network, first_TBCHW[:, :1])
+    samples = _needed(batches, "activity")
+    with _unchanged(network):
+        neurons = next_neurons(network, samples[0][0][:, :1])
         for name in (name for group in plan.groups for name in group.layers if neurons[name] is None):
             raise SurgeryError(
                 f"Criterion activity needs neurons behind each layer, found none with the channels of {name!r}. Use l1."
             )
         with torch.no_grad(), ActivityMeter(network) as meter:
-            for x_TBCHW in itertools.chain([first_TBCHW], batches):
+            for x_TBCHW, _ in samples:
                 run_network(network, x_TBCHW)
-    finally:
-        functional.reset_net(network)
-        for module, training in was_training.items():
-            module.training = training
     means = {name: mean_C.cpu().numpy() for name, mean_C in meter.means().items()}
     scores = {group.name: np.zeros(group.width) for group in plan.groups}
     for group in plan.groups:
@@ -100,7 +92,35 @@ def activity(network: nn.Module, plan: ChannelPlan, seed: int, batches_TBCHW: It
     return scores
 
 
-def random(network: nn.Module, plan: ChannelPlan, seed: int, batches_TBCHW: Iterable[Tensor]) -> dict[str, Floats]:
+def taylor(network: nn.Module, plan: ChannelPlan, seed: int, batches: Batches) -> dict[str, Floats]:
+    """Sum over batches of ``(dL/dg)^2``, with g = 1 a gate behind the channel's batch norms.
+
+    To first order, what the loss would change by without the channel. Source: Molchanov et al., "Importance estimation
+    for neural network pruning" (CVPR 2019), with a gate of its own in place of the batch norm's scale and shift.
+
+    Raises:
+        SurgeryError: If there is no batch, or a group has no batch norm.
+    """
+    samples = _needed(batches, "taylor")
+    for group in plan.groups:
+        if not any(use.side == "norm" for use in plan.positions(group.name)):
+            raise SurgeryError(
+                f"Criterion taylor gates channels behind their batch norm, found none in {group.name!r}. Use l1."
+            )
+    with _unchanged(network):
+        network.eval()
+        gates = ChannelGates(network, plan)
+        gates.attach()
+        total_G = torch.zeros_like(gates.gates_G)
+        for x_TBCHW, y_B in samples:
+            loss = F.cross_entropy(run_network(network, x_TBCHW).mean(dim=0), y_B)
+            total_G += torch.autograd.grad(loss, gates.gates_G)[0].square()
+        gates.detach()
+    values = np.split(total_G.double().cpu().numpy(), gates.starts[1:-1])
+    return {group.name: each for group, each in zip(plan.groups, values, strict=True)}
+
+
+def random(network: nn.Module, plan: ChannelPlan, seed: int, batches: Batches) -> dict[str, Floats]:
     """Draw a random order: a control."""
     return {
         group.name: np.random.default_rng(seed_for(seed, "criterion", position)).random(group.width)
@@ -109,12 +129,12 @@ def random(network: nn.Module, plan: ChannelPlan, seed: int, batches_TBCHW: Iter
 
 
 CRITERIA: Final[Mapping[str, Criterion]] = MappingProxyType(
-    {"l1": l1, "bn_gamma": bn_gamma, "activity": activity, "random": random}
+    {"l1": l1, "bn_gamma": bn_gamma, "activity": activity, "taylor": taylor, "random": random}
 )
 
 
 def channel_scores(
-    criterion: str, network: nn.Module, plan: ChannelPlan, seed: int, batches_TBCHW: Iterable[Tensor] = ()
+    criterion: str, network: nn.Module, plan: ChannelPlan, seed: int, batches: Batches = ()
 ) -> dict[str, Floats]:
     """Score all channels of all groups.
 
@@ -123,7 +143,7 @@ def channel_scores(
         network: The dense network that ``plan`` was traced on.
         plan: Its channel groups.
         seed: Only ``random`` uses it.
-        batches_TBCHW: Training inputs ``[T, B, C, H, W]`` on the network's device; only ``activity`` reads them.
+        batches: Training samples; only ``activity`` and ``taylor`` read them.
 
     Returns:
         Group name -> scores ``[width]``, in network order; the higher, the longer the channel is kept.
@@ -133,7 +153,29 @@ def channel_scores(
     """
     if criterion not in CRITERIA:
         raise SurgeryError(f"No criterion is called {criterion!r}. {nearest(criterion, CRITERIA)}")
-    return CRITERIA[criterion](network, plan, seed, batches_TBCHW)
+    return CRITERIA[criterion](network, plan, seed, batches)
+
+
+def _needed(batches: Batches, criterion: str) -> list[tuple[Tensor, Tensor]]:
+    samples = list(batches)
+    if not samples:
+        raise SurgeryError(
+            f"Criterion {criterion} runs the network on training samples, found no batch of them. "
+            "Set space.recalibration_batches to 1 or more."
+        )
+    return samples
+
+
+@contextmanager
+def _unchanged(network: nn.Module) -> Iterator[None]:
+    """Leave a network in the modes it is in, with clean neurons."""
+    was_training = {module: module.training for module in network.modules()}
+    try:
+        yield
+    finally:
+        functional.reset_net(network)
+        for module, training in was_training.items():
+            module.training = training
 
 
 def _summed_weights(network: nn.Module, plan: ChannelPlan, group: str, side: str) -> Floats:

@@ -71,7 +71,7 @@ def _describe(task: SearchTask, folder: Path, network: nn.Module, plan: ChannelP
     policy = digest([task.config.space.prune_first, task.config.space.skip_unsupported])
     _same_groups(folder / f"groups-{policy}.json", {group.name: group.width for group in plan.groups})
     criterion = task.config.space.criterion
-    scores = channel_scores(criterion, network.to(task.device), plan, task.config.seed, task.calibration_inputs())
+    scores = channel_scores(criterion, network.to(task.device), plan, task.config.seed, task.calibration_batches())
     return Baseline(network, task.measure_validation(network), plan, scores, criterion, dense_seconds(folder))
 
 

@@ -86,7 +86,13 @@ def _carry_out(config: SearchConfig, run: RunFolder, reporter: Reporter) -> None
     task = SearchTask(config)
     baseline = dense_network(task, reporter)
     budget = Budget.of(baseline.validation.synops.total, fraction=config.budget.target, synops=config.budget.synops)
-    context = build_context(baseline, budget, low=config.space.low, evaluations=config.strategy.evaluations)
+    context = build_context(
+        baseline,
+        budget,
+        low=config.space.low,
+        evaluations=config.strategy.evaluations,
+        batches=task.calibration_batches,
+    )
     evaluator = baseline.evaluator(task)
     with run.open(), closing(open_tracker(config, run.path)) as tracker:
         samples, estimator = estimate_drift(evaluator, context, budget, reporter, tracker)

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,9 +12,11 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 from optuna.distributions import FloatDistribution
+from torch import Tensor
 from torch import nn
 
 from lightning_snn.surgery import ChannelGroup
+from lightning_snn.surgery import ChannelPlan
 from search.baseline import Baseline
 from search.budget import Budget
 from search.budget import project
@@ -48,6 +51,10 @@ class SearchContext:
     evaluations: int
     fresh_network: Callable[[], nn.Module]
     """Returns a copy of the dense network."""
+    plan: ChannelPlan | None = None
+    """The channels of that network; strategies that run it need it."""
+    batches: Callable[[], Iterable[tuple[Tensor, Tensor]]] = tuple
+    """Returns training inputs ``[T, B, C, H, W]`` and labels ``[B]``, the same ones at every call."""
     criterion: str | None = None
     """What the scores are; None: unknown."""
 
@@ -83,7 +90,14 @@ class SearchContext:
         return [removed, least]
 
 
-def build_context(baseline: Baseline, budget: Budget, *, low: float, evaluations: int) -> SearchContext:
+def build_context(
+    baseline: Baseline,
+    budget: Budget,
+    *,
+    low: float,
+    evaluations: int,
+    batches: Callable[[], Iterable[tuple[Tensor, Tensor]]] = tuple,
+) -> SearchContext:
     """Describe the dense network to the strategies; the static target is refined once samples are known.
 
     Raises:
@@ -102,6 +116,8 @@ def build_context(baseline: Baseline, budget: Budget, *, low: float, evaluations
         state_features_LF=layer_features(baseline.network, baseline.plan, baseline.validation.synops),
         evaluations=evaluations,
         fresh_network=lambda: copy.deepcopy(baseline.network),
+        plan=baseline.plan,
+        batches=batches,
         criterion=baseline.criterion,
     )
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from functools import cached_property
 
+import torch
 from torch import Tensor
 from torch import nn
 
@@ -18,6 +19,7 @@ from lightning_snn.task import Task
 from search.errors import SearchError
 from search.estimator import ESTIMATORS
 from search.reward import FORMS
+from search.strategies import RUN_NETWORK
 from search.strategies import check_strategy
 
 
@@ -38,8 +40,8 @@ class SearchTask(Task):
         if config.baseline.artifact is None:
             network, space = self.new_network(), config.space
             plan = self.channel_plan(network)
-            inputs = [self.example] if space.recalibration_batches > 0 else []
-            channel_scores(space.criterion, network, plan, config.seed, inputs)
+            batches = [(self.example, torch.zeros(1, dtype=torch.int64))] if space.recalibration_batches > 0 else []
+            channel_scores(space.criterion, network, plan, config.seed, batches)
 
     def channel_plan(self, network: nn.Module) -> ChannelPlan:
         """Return the channels of ``network`` that may be removed, as ``space`` says.
@@ -66,15 +68,19 @@ class SearchTask(Task):
 
     def recalibrate_(self, network: nn.Module) -> None:
         """Measure the batch-norm statistics of ``network`` anew."""
-        recalibrate_batch_norm_(network.to(self.device), self.calibration_inputs())
+        recalibrate_batch_norm_(network.to(self.device), (x_TBCHW for x_TBCHW, _ in self.calibration_batches()))
 
-    def calibration_inputs(self) -> Iterator[Tensor]:
-        """Yield the training inputs ``[T, B, C, H, W]``, on the device, that batch norms and channels are judged by."""
-        for x in self._calibration:
-            yield to_time_first(x.to(self.device), self.time_steps)
+    def calibration_batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the training samples that batch norms and channels are judged by, on the device.
+
+        Yields:
+            Inputs ``[T, B, C, H, W]`` and labels ``[B]``.
+        """
+        for x, y_B in self._calibration:
+            yield to_time_first(x.to(self.device), self.time_steps), y_B.to(self.device)
 
     @cached_property
-    def _calibration(self) -> list[Tensor]:
+    def _calibration(self) -> list[tuple[Tensor, Tensor]]:
         space = self.config.space
         if space.recalibration_batches == 0:
             return []
@@ -83,7 +89,13 @@ class SearchTask(Task):
 
 def check_names(config: SearchConfig) -> None:
     """Refuse unknown names of strategy, estimator, reward and criterion, before anything costly is done."""
-    check_strategy(config.strategy.name, config.strategy.options, config.space.criterion)
+    strategy = config.strategy.name
+    check_strategy(strategy, config.strategy.options, config.space.criterion)
+    if strategy in RUN_NETWORK and config.space.recalibration_batches == 0:
+        raise SearchError(
+            f"Strategy {strategy!r} runs the network on training samples, found space.recalibration_batches=0. "
+            "Set it to 1 or more."
+        )
     for setting, name, known in (
         ("estimator.name", config.estimator.name, ESTIMATORS),
         ("reward.form", config.reward.form, FORMS),

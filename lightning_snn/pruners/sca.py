@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch import nn
 
+from lightning_snn._gates import ChannelGates
 from lightning_snn._next_neuron import next_neurons
 from lightning_snn.activity import ActivityMeter
 from lightning_snn.errors import PruningError
@@ -24,7 +25,6 @@ from lightning_snn.pruners._channels import ChannelPruner
 from lightning_snn.pruners._channels import Scores
 from lightning_snn.pruners._channels import best
 from lightning_snn.pruners._channels import floors
-from lightning_snn.pruners._gates import ChannelGates
 from lightning_snn.pruners._layer_shares import top
 from lightning_snn.pruners._masks import network_of
 from lightning_snn.pruners.bench import Bench

@@ -21,8 +21,12 @@ STRATEGIES: Final[Mapping[str, str]] = MappingProxyType(
         "cmaes": "search.strategies.cmaes:build",
         "ddpg": "search.strategies.ddpg:build",
         "gp": "search.strategies.gp:build",
+        "gradient": "search.strategies.gradient:build",
+        "greedy": "search.strategies.greedy:build",
         "l1": "search.strategies.l1:build",
+        "legr": "search.strategies.legr:build",
         "nsga2": "search.strategies.nsga2:build",
+        "qmc": "search.strategies.qmc:build",
         "random": "search.strategies.random:build",
         "sca": "search.strategies.sca:build",
         "slimming": "search.strategies.slimming:build",
@@ -36,7 +40,10 @@ STRATEGIES: Final[Mapping[str, str]] = MappingProxyType(
 RANKED_BY: Final[Mapping[str, str]] = MappingProxyType({"sca": "activity", "slimming": "bn_gamma"})
 """Strategy name -> the only criterion whose scores it can rank; the others take any."""
 
-__all__ = ["RANKED_BY", "STRATEGIES", "build_strategy", "check_strategy"]
+RUN_NETWORK: Final = frozenset({"gradient"})
+"""Strategies that run the network on training samples: ``space.recalibration_batches`` must not be 0."""
+
+__all__ = ["RANKED_BY", "RUN_NETWORK", "STRATEGIES", "build_strategy", "check_strategy"]
 
 
 def build_strategy(name: str, *, seed: int, context: "SearchContext | None" = None, **options: Any) -> "BaseSampler":

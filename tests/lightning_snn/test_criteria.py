@@ -27,7 +27,12 @@ from tests.lightning_snn.tiny import residual
 from tests.lightning_snn.tiny import tiny_vgg
 
 EXAMPLE = torch.zeros(2, 1, 1, 4, 4)
-BATCHES = [torch.ones(2, 3, 1, 4, 4)]
+BATCHES = [(torch.ones(2, 3, 1, 4, 4), torch.tensor([0, 1, 2]))]
+
+
+def labelled(x_TBCHW: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """One batch, of class 0 throughout."""
+    return [(x_TBCHW, torch.zeros(x_TBCHW.shape[1], dtype=torch.int64))]
 
 
 def fill(module: nn.Module, values: list[float]) -> None:
@@ -118,7 +123,7 @@ def test_activity_is_spikes_plus_absolute_potential_of_the_neurons_behind(mode: 
     # V is 0.75, 0 (spike), 0.75; -0.5, -0.75, -0.875; 0 (spike) thrice.
     expected = np.array([2.5, 2.125, 3.0]) / 3
     for batches, share in (([ones_TBCHW], 1.0), ([ones_TBCHW, zeros_TBCHW], 2 / 6)):
-        scores = channel_scores("activity", network, plan, 0, batches_TBCHW=iter(batches))
+        scores = channel_scores("activity", network, plan, 0, batches=(pair for x in batches for pair in labelled(x)))
         assert scores["conv"].tolist() == pytest.approx((share * expected).tolist(), abs=1e-7)
 
 
@@ -158,7 +163,7 @@ def test_activity_sums_over_tied_layers() -> None:
     plan = ChannelPlan.trace(network, EXAMPLE)
     own = {name: activity_by_loop(x, threshold=0.5) for name, x in currents_of(network, x_TBCHW).items()}
     assert min(len(set(each.round(3))) for each in own.values()) > 1
-    scores = channel_scores("activity", network, plan, 0, batches_TBCHW=[x_TBCHW])
+    scores = channel_scores("activity", network, plan, 0, batches=labelled(x_TBCHW))
     assert scores["conv1"] == pytest.approx(own["lif1"] + own["lif2"], abs=1e-6)
     assert scores["conv3"] == pytest.approx(own["lif3"], abs=1e-6)
 
@@ -179,7 +184,7 @@ class Meeting(nn.Module):
 def test_neurons_behind_an_addition_count_for_each_layer() -> None:
     network = Meeting()
     plan = ChannelPlan.trace(network, torch.ones(2, 1, 1, 2, 2))
-    scores = channel_scores("activity", network, plan, 0, batches_TBCHW=[torch.ones(2, 1, 1, 2, 2)])
+    scores = channel_scores("activity", network, plan, 0, batches=labelled(torch.ones(2, 1, 1, 2, 2)))
     # 0.75, then 1.125 (spike); -0.5, then -0.75
     assert scores["one.conv"].tolist() == [2 * (0.75 + 1) / 2, 2 * (0.5 + 0.75) / 2]
 
@@ -192,7 +197,9 @@ def test_activity_of_blocks_of_a_grouped_convolution_is_their_mean() -> None:
     network = nn.Sequential(conv, lifs[0], grouped, lifs[1], layer.Flatten(), layer.Linear(4, 3))
     functional.set_step_mode(network, "m")
     ones_TBCHW = torch.ones(2, 1, 1, 1, 1)
-    scores = channel_scores("activity", network, ChannelPlan.trace(network, ones_TBCHW), 0, batches_TBCHW=[ones_TBCHW])
+    scores = channel_scores(
+        "activity", network, ChannelPlan.trace(network, ones_TBCHW), 0, batches=labelled(ones_TBCHW)
+    )
     # Channel 0 has V = 0.75, then a spike, which drives its block to V = 0, 0.5 and to 0, then a spike.
     # Channel 1 spikes twice, which drives its block to V = 0.25, 0.375 and -1, -1.5.
     means = [(1.75, (0.5 + 1.0) / 2), (2.0, (0.625 + 2.5) / 2)]
@@ -206,24 +213,61 @@ def test_activity_needs_neurons_behind_every_layer() -> None:
     functional.set_step_mode(network, "m")
     plan = ChannelPlan.trace(network, torch.ones(3, 1, 1, 2, 2))
     with pytest.raises(SurgeryError, match=r"found none with the channels of '0'\. Use l1"):
-        channel_scores("activity", network.train(), plan, 0, batches_TBCHW=[torch.ones(3, 1, 1, 2, 2)])
+        channel_scores("activity", network.train(), plan, 0, batches=labelled(torch.ones(3, 1, 1, 2, 2)))
     assert all(module.training for module in network.modules())
 
 
-def test_activity_needs_inputs() -> None:
+class Doubled(nn.Module):
+    """No neurons, so that the loss is smooth in everything: two gated channels, each a class's logit."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = layer.Conv2d(1, 2, 1, bias=False), layer.BatchNorm2d(2, eps=0.0)
+        self.head = nn.Sequential(layer.Flatten(), layer.Linear(2, 2, bias=False))
+        fill(self.conv, [1.0, 3.0])
+        nn.init.constant_(self.norm.bias, 0.5)
+        with torch.no_grad():
+            self.head[1].weight.copy_(torch.eye(2))
+        functional.set_step_mode(self, "m")
+
+    def forward(self, x_TBCHW: Tensor) -> Tensor:
+        logits_TBK: Tensor = self.head(self.norm(self.conv(x_TBCHW)))
+        return logits_TBK
+
+
+def test_taylor_is_the_squared_gradient_of_a_gate_summed_over_batches() -> None:
+    network = Doubled().train()
+    plan = ChannelPlan.trace(network, torch.ones(1, 1, 1, 1, 1))
+    ones_TBCHW = torch.ones(1, 2, 1, 1, 1)
+    # Channels are 1 + 0.5 and 3 + 0.5, the logits the same; p = softmax. dL/dg_c = channel_c (p_c - [c is the class]).
+    p = np.exp([1.5, 3.5]) / np.exp([1.5, 3.5]).sum()
+    first, second = np.array([1.5 * (p[0] - 1.0), 3.5 * p[1]]), np.array([1.5 * p[0], 3.5 * (p[1] - 1.0)])
+    batches = [(ones_TBCHW, torch.tensor([0, 0])), (ones_TBCHW, torch.tensor([1, 1]))]
+    scores = channel_scores("taylor", network, plan, 0, batches)
+    assert scores["conv"] == pytest.approx(first**2 + second**2, rel=1e-5)
+
+
+def test_taylor_needs_a_batch_norm() -> None:
+    network = weighted_by_hand()
+    with pytest.raises(SurgeryError, match=r"behind their batch norm, found none in 'conv3'\. Use l1"):
+        channel_scores("taylor", network, ChannelPlan.trace(network, EXAMPLE), 0, BATCHES)
+
+
+@pytest.mark.parametrize("criterion", ["activity", "taylor"])
+def test_activity_and_taylor_need_samples(criterion: str) -> None:
     network = tiny_vgg()
     with pytest.raises(SurgeryError, match=r"found no batch of them\. Set space\.recalibration_batches"):
-        channel_scores("activity", network, ChannelPlan.trace(network, EXAMPLE), seed=0)
+        channel_scores(criterion, network, ChannelPlan.trace(network, EXAMPLE), seed=0)
 
 
-@pytest.mark.parametrize("criterion", sorted(set(CRITERIA) - {"activity"}))
-def test_criteria_of_weights_read_no_inputs(criterion: str) -> None:
-    def never() -> Iterator[Tensor]:
+@pytest.mark.parametrize("criterion", sorted(set(CRITERIA) - {"activity", "taylor"}))
+def test_criteria_of_weights_read_no_samples(criterion: str) -> None:
+    def never() -> Iterator[tuple[Tensor, Tensor]]:
         raise OSError("read")
         yield
 
     network = tiny_vgg()
-    channel_scores(criterion, network, ChannelPlan.trace(network, EXAMPLE), seed=0, batches_TBCHW=never())
+    channel_scores(criterion, network, ChannelPlan.trace(network, EXAMPLE), seed=0, batches=never())
 
 
 def test_random_is_reproducible_and_blind_to_weights() -> None:
@@ -252,7 +296,7 @@ def test_every_criterion_scores_every_channel_and_changes_nothing(criterion: str
     before = {name: value.clone() for name, value in network.state_dict().items()}
     network.get_submodule("features.1").eval()
     flags = [module.training for module in network.modules()]
-    scores = channel_scores(criterion, network, plan, seed=0, batches_TBCHW=BATCHES)
+    scores = channel_scores(criterion, network, plan, seed=0, batches=BATCHES)
     assert {name: values.shape for name, values in scores.items()} == {"features.0": (4,), "features.3": (4,)}
     assert all(values.dtype == np.float64 for values in scores.values())
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())

@@ -259,6 +259,7 @@ def test_other_settings_under_the_same_name_are_refused(
         ("--reward.form liner", "Did you mean 'linear'?"),
         ("--space.criterion l2", "l1"),
         ("--space.criterion activity --space.recalibration_batches 0", "found no batch of them"),
+        ("--strategy gradient --space.recalibration_batches 0", "found space.recalibration_batches=0. Set it to 1"),
         ("--strategy slimming --network._target_ own_networks_for_tests.NoBatchNorm", "needs a batch norm"),
         ("--strategy slimming --space.criterion l1", "ranks channels by bn_gamma, found space.criterion 'l1'"),
         ("--network._target_ no.such.Net", "no.such.Net"),

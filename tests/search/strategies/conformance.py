@@ -60,13 +60,18 @@ class StrategyConformance:
     """The promises of this project, for one strategy."""
 
     name: str
-    proposals_after_one = True
-    """Whether it goes on proposing after its first trial; rules do not."""
+    proposals: int | None = None
+    """How many it makes at most in a search of 12 evaluations; None: as many as it is asked for."""
+    draws = True
+    """Whether its seed matters."""
 
     options: Mapping[str, Any] = MappingProxyType({})
 
+    def context(self) -> SearchContext:
+        return make_context()
+
     def build(self, seed: int = 0) -> BaseSampler:
-        return build_strategy(self.name, seed=seed, context=make_context(), **self.options)
+        return build_strategy(self.name, seed=seed, context=self.context(), **self.options)
 
     def run(self, folder: Path, *, runs: list[int], seed: int = 5) -> list[dict[str, float]]:
         """Optimise, starting anew from the record between the runs, as after a kill."""
@@ -85,17 +90,17 @@ class StrategyConformance:
     def test_resumed_equals_straight(self, tmp_path: Path) -> None:
         straight = self.run(tmp_path / "straight", runs=[14])
         assert self.run(tmp_path / "pieces", runs=[1, 5, 12, 14]) == straight
-        assert len(straight) == (14 if self.proposals_after_one else 1)
+        assert len(straight) == (14 if self.proposals is None else self.proposals)
 
     def test_seed_decides(self, tmp_path: Path) -> None:
         first = self.run(tmp_path / "a", runs=[4], seed=1)
         assert first == self.run(tmp_path / "b", runs=[4], seed=1)
-        if self.proposals_after_one:
+        if self.draws:
             assert first != self.run(tmp_path / "c", runs=[4], seed=2)
 
     def test_neighbouring_seeds_share_no_proposal(self, tmp_path: Path) -> None:
-        if not self.proposals_after_one:
-            pytest.skip("a rule proposes the same for every seed")
+        if not self.draws:
+            pytest.skip("it proposes the same for every seed")
         first = self.run(tmp_path / "a", runs=[6], seed=0)
         second = self.run(tmp_path / "b", runs=[6], seed=1)
         assert not [params for params in first if params in second]
@@ -120,4 +125,4 @@ class StrategyConformance:
 
     def test_unknown_option_names_the_nearest(self) -> None:
         with pytest.raises(SearchError, match=f"Strategy '{self.name}' has no option 'evalations'"):
-            build_strategy(self.name, seed=0, context=make_context(), evalations=3)
+            build_strategy(self.name, seed=0, context=self.context(), evalations=3)

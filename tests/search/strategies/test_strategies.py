@@ -20,6 +20,7 @@ from search.strategies import build_strategy
 from search.strategies import check_strategy
 from tests.search.strategies.conformance import StrategyConformance
 from tests.search.strategies.conformance import make_context
+from tests.search.strategies.network_context import network_context
 
 
 class TestRandom(StrategyConformance):
@@ -51,24 +52,50 @@ class TestSpear(StrategyConformance):
     options = MappingProxyType({"warmup": 4})
 
 
+class TestQMC(StrategyConformance):
+    name = "qmc"
+
+
+class TestLeGR(StrategyConformance):
+    name = "legr"
+
+
+class TestGreedy(StrategyConformance):
+    name = "greedy"
+    proposals = 12  # 12 evaluations are two rounds of 3 groups; two spare ones, as its best never meets the budget
+    draws = False
+
+
+class TestGradient(StrategyConformance):
+    name = "gradient"
+    proposals = 12
+
+    def context(self) -> SearchContext:
+        return network_context()
+
+
 class TestUniform(StrategyConformance):
     name = "uniform"
-    proposals_after_one = False
+    proposals = 1
+    draws = False
 
 
 class TestL1(StrategyConformance):
     name = "l1"
-    proposals_after_one = False
+    proposals = 1
+    draws = False
 
 
 class TestSlimming(StrategyConformance):
     name = "slimming"
-    proposals_after_one = False
+    proposals = 1
+    draws = False
 
 
 class TestSCA(StrategyConformance):
     name = "sca"
-    proposals_after_one = False
+    proposals = 1
+    draws = False
 
 
 def test_every_strategy_is_tested() -> None:
@@ -109,7 +136,7 @@ def test_l1_removes_the_lowest_relative_scores() -> None:
     assert min(kept_worst) >= max(removed_best)
 
 
-def by_hand(target: float, low: float = 0.1, tied: int = 1) -> SearchContext:
+def by_hand(target: float, low: float = 0.1, tied: int = 1, evaluations: int = 1) -> SearchContext:
     """Four channels at 1 SynOp and five at 10 that score ten times as much; the first come from ``tied`` layers."""
     scores = {"small": np.array([1.0, 4.0, 2.0, 3.0]), "large": np.array([15.0, 35.0, 25.0, 45.0, 5.0])}
     groups = [
@@ -126,7 +153,7 @@ def by_hand(target: float, low: float = 0.1, tied: int = 1) -> SearchContext:
         cost=CostModel({g.name: LayerCost(0.0, {n: tables[n]}, 1.0, {}) for n, g in enumerate(groups)}),
         target_cost=target,
         state_features_LF=np.zeros((2, 1)),
-        evaluations=1,
+        evaluations=evaluations,
         fresh_network=nn.Identity,
     )
 
@@ -210,7 +237,7 @@ def test_files_of_strategies_set_the_criterion_that_they_rank_by(name: str) -> N
     assert load_config(["--strategy", name]).space.criterion == RANKED_BY.get(name, "l1")
 
 
-@pytest.mark.parametrize("name", ["uniform", "l1", "slimming", "sca"])
+@pytest.mark.parametrize("name", ["gradient", "greedy", "l1", "legr", "sca", "slimming", "uniform"])
 def test_rule_without_context_says_so(name: str) -> None:
     with pytest.raises(SearchError, match="needs a SearchContext"):
         build_strategy(name, seed=0)

@@ -9,10 +9,10 @@ from torch import Tensor
 from torch import nn
 from torch.nn import functional as F
 
+from lightning_snn._gates import ChannelGates
 from lightning_snn.firing_rates import RateMeter
 from lightning_snn.forward import run_network
 from lightning_snn.forward import to_time_first
-from lightning_snn.pruners._gates import ChannelGates
 from lightning_snn.surgery import ChannelPlan
 from tests.lightning_snn.tiny import images
 from tests.lightning_snn.tiny import residual

@@ -90,7 +90,7 @@ class StrategyConformance:
     def test_resumed_equals_straight(self, tmp_path: Path) -> None:
         straight = self.run(tmp_path / "straight", runs=[14])
         assert self.run(tmp_path / "pieces", runs=[1, 5, 12, 14]) == straight
-        assert len(straight) == (14 if self.proposals is None else self.proposals)
+        assert len(straight) >= 14 if self.proposals is None else len(straight) == self.proposals
 
     def test_seed_decides(self, tmp_path: Path) -> None:
         first = self.run(tmp_path / "a", runs=[4], seed=1)

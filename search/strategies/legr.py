@@ -53,6 +53,14 @@ class LeGRSampler(BaseSampler):
         random = np.random.default_rng(seed_for(self._seed, "legr", trial.number))
         genome = self._child(study, random, trial.number)
         self._genomes[trial.number] = genome
+        return self.ratios(genome)
+
+    def ratios(self, genome: Floats) -> dict[str, float]:
+        """Return the keep ratios that a genome stands for: the cut of its ranking.
+
+        Args:
+            genome: log alpha and kappa of each group, ``[2, groups]``.
+        """
         scores = [np.exp(a) * square + k for a, k, square in zip(*genome, self._squares, strict=True)]
         return {name: max(self._context.low, ratio) for name, ratio in cut_to_budget(self._context, scores).items()}
 
@@ -67,8 +75,6 @@ class LeGRSampler(BaseSampler):
         size, tournament = max(4, round(POPULATION * evaluations)), max(2, round(TOURNAMENT * evaluations))
         complete = study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
         finished = [trial for trial in complete if trial.number in self._genomes]
-        if number == 0:
-            return np.zeros((2, groups))  # the ranking as it is
         if len(finished) < size:
             return np.stack([random.normal(size=groups), random.normal(size=groups)])
         rivals = random.choice(len(finished[-size:]), min(tournament, size), replace=False)

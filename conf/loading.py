@@ -126,7 +126,7 @@ def load(
         for key, value in settings:
             if key not in groups:
                 _refuse_unknown_key(key, schema)
-                OmegaConf.update(config, key, _parse_value(key, value), force_add=".options." in f".{key}.")
+                OmegaConf.update(config, key, _parse_value(key, value, schema), force_add=".options." in f".{key}.")
         built = OmegaConf.to_object(config)
     except OmegaConfBaseException as error:
         raise ConfigError(say(error)) from error
@@ -180,9 +180,11 @@ def _keys(config: Any, prefix: str) -> Iterable[str]:
             yield f"{prefix}{each.name}"
 
 
-def _parse_value(key: str, text: str) -> Any:
+def _parse_value(key: str, text: str, schema: type[TaskConfig]) -> Any:
     if text.lower() in ("null", "none"):
         return None
+    if isinstance(getattr(schema(), key, None), list):
+        return [each.strip() for each in text.strip("[]").split(",") if each.strip()]
     if ".options." in key:
         from omegaconf import OmegaConf
         from omegaconf.errors import OmegaConfBaseException

@@ -408,6 +408,34 @@ def _within(key: str, value: float, low: float, high: float, *, open_ends: bool 
         raise ConfigError(f"{key} must lie {ends} {low:g} and {high:g}, found {value:g}.")
 
 
+@dataclass
+class CompareConfig(SearchConfig):
+    """One call of ``python -m search.compare``: strategies x targets x seeds, each a search."""
+
+    strategies: list[str] = field(default_factory=lambda: ["ddpg", "cmaes", "gp", "random", "uniform"])
+    """Strategies, separated by commas."""
+    seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
+    """Seeds, separated by commas. Strategies that share a seed share dense network and estimator."""
+    targets: list[float] = field(default_factory=list)
+    """Shares of the dense SynOps, separated by commas; none: ``budget.target``."""
+    reference: str = "random"
+    """Strategy that the others are held against."""
+    workers: int = 1
+    """Searches at a time, one thread each."""
+    task: int | None = None
+    """Only the search of this number, from 0, and no page: one task of a cluster's array; null: all."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        super().__post_init__()
+        _at_least("workers", self.workers, 1)
+        for key, values in (("strategies", self.strategies), ("seeds", self.seeds), ("targets", self.targets)):
+            if len(set(values)) != len(values):
+                raise ConfigError(f"{key} names each once, found {', '.join(map(str, values))}.")
+            if not values and key != "targets":
+                raise ConfigError(f"{key} needs at least one, found none.")
+
+
 def _one_of(key: str, value: str, names: tuple[str, ...]) -> None:
     if value not in names:
         raise ConfigError(f"{key} must be one of {', '.join(names)}, found {value!r}.")

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from lightning_snn.forward import run_network
+from lightning_snn.forward import step_mode
 from lightning_snn.inference import Evaluation
 from lightning_snn.task import Task
 
@@ -62,6 +63,31 @@ def describe_network(task: Task, network: nn.Module, validation: Evaluation, tes
         "dense_macs": test.synops.dense,
         "size_bytes": sum(tensor.numel() * tensor.element_size() for tensor in tensors),
         "batch_seconds": batch_seconds(task, network),
+        "layers": describe_layers(task, network, test),
+    }
+
+
+@torch.no_grad()
+def describe_layers(task: Task, network: nn.Module, test: Evaluation) -> dict[str, dict[str, Any]]:
+    """Return, for each weighted layer in order of execution, its test SynOps, input rate and output shape."""
+    shapes: dict[str, list[int]] = {}
+    handles = [
+        layer.register_forward_hook(lambda _, __, output, name=name: shapes.update({name: list(output.shape)}))
+        for name, layer in network.named_modules()
+        if name in test.synops.layers
+    ]
+    run_network(network.eval(), task.example.to(next(network.parameters()).device))
+    for handle in handles:
+        handle.remove()
+    batch_axes = 2 if step_mode(network) == "m" else 1
+    return {
+        name: {
+            "synops": layer.operations,
+            "in_budget": name in test.synops.budgeted,
+            "input_rate": layer.input_rate,
+            "output_shape": shapes[name][batch_axes:],
+        }
+        for name, layer in test.synops.layers.items()
     }
 
 

@@ -46,6 +46,8 @@ FINAL: Final[dict[str, Any]] = {
     "zorder": 6,
 }
 
+Layers = Mapping[str, Mapping[str, Any]]
+
 STYLE: Final[dict[Any, Any]] = {
     "font.size": 9.0,
     "axes.labelsize": 9.0,
@@ -210,8 +212,7 @@ def channels_figure(full: Mapping[str, int], widths: Mapping[str, int]) -> Figur
     for row, width, channels in zip(rows, kept, full.values(), strict=True):
         label = f"{width} of {channels} ({100.0 * width / channels:.0f} %)"
         axes.annotate(label, (channels, row), (4, 0), textcoords="offset points", va="center", fontsize=8.5)
-    names = [name if len(name) <= LONGEST_NAME else f"…{name[1 - LONGEST_NAME :]}" for name in full]
-    axes.set_yticks(rows, names, parse_math=False)
+    axes.set_yticks(rows, [_short(name) for name in full], parse_math=False)
     axes.set_ylim(len(full) - 0.4, -0.6)
     widest = max(full.values())
     axes.set_xlim(0.0, 1.4 * widest)  # room for the labels
@@ -221,6 +222,74 @@ def channels_figure(full: Mapping[str, int], widths: Mapping[str, int]) -> Figur
     axes.set_xlabel("channels")
     _add_legend(figure)
     return figure
+
+
+@matplotlib.rc_context(STYLE)
+def layers_figure(before: Layers, after: Layers) -> Figure:
+    """Draw SynOps and input rate of each layer, dense and result.
+
+    Args:
+        before: Layer name -> what ``result.json`` holds of it, of the dense network, in order of execution.
+        after: The same of the result.
+    """
+    figure = Figure(figsize=(WIDTH, 0.9 + 0.34 * len(before)), layout="constrained")
+    figure.set_label("layers")
+    synops, rates = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
+    rows = np.arange(len(before))
+    for axes, key, scale in ((synops, "synops", 1e-3), (rates, "input_rate", 100.0)):
+        for layers, colour, label, shift in ((before, "#bdbdbd", "dense", -0.2), (after, BLUE, "result", 0.2)):
+            values = [scale * each[key] for each in layers.values()]
+            axes.barh(rows + shift, values, height=0.38, color=colour, label=label if axes is synops else None)
+        axes.grid(visible=False, axis="y")
+        axes.tick_params(axis="y", length=0)
+    names = [_short(name) + ("" if each["in_budget"] else " *") for name, each in before.items()]
+    synops.set_yticks(rows, names, parse_math=False)
+    synops.set_ylim(len(before) - 0.5, -0.5)
+    synops.set_xlabel("SynOps a sample, thousands")
+    rates.set_xlabel("inputs that are not 0, %")
+    _add_legend(figure)
+    return figure
+
+
+@matplotlib.rc_context(STYLE)
+def architecture_figure(before: Layers, after: Layers) -> Figure:
+    """Draw each layer as a box as high as its channels and as wide as its map: what is left, in the dense outline.
+
+    Args:
+        before: Layer name -> what ``result.json`` holds of it, of the dense network, in order of execution.
+        after: The same of the result.
+    """
+    figure, axes = _canvas("architecture", height=2.6)
+    tallest = max(each["output_shape"][0] for each in before.values())
+    widest = max(_side(each) for each in before.values())
+    gap = 0.35 * widest
+    x, ticks = 0.0, []
+    for name, dense in before.items():
+        channels, kept, side = dense["output_shape"][0], after[name]["output_shape"][0], _side(dense)
+        axes.bar(x + side / 2, channels, side, color="#e8e8e8", edgecolor=GREY, linewidth=0.8)
+        axes.bar(x + side / 2, kept, side, color=BLUE)
+        axes.annotate(
+            f"{kept}", (x + side / 2, channels), (0, 2), textcoords="offset points", ha="center", fontsize=8.0
+        )
+        ticks.append((x + side / 2, f"{side}"))
+        x += side + gap
+    axes.set_xlim(-gap, x)
+    axes.set_ylim(0.0, 1.12 * tallest)
+    axes.set_xticks([at for at, _ in ticks], [text for _, text in ticks])
+    axes.grid(visible=False)
+    axes.set_xlabel("layers in order of execution; width: side of the map, pixels")
+    axes.set_ylabel("channels")
+    return figure
+
+
+def _side(layer: Mapping[str, Any]) -> int:
+    """Return the side of a layer's map, 1 where it has none."""
+    shape = layer["output_shape"]
+    return int(shape[-1]) if len(shape) > 1 else 1
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= LONGEST_NAME else f"…{name[1 - LONGEST_NAME :]}"
 
 
 def figure_svg(figure: Figure) -> str:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,6 +113,22 @@ def best_trial(trials: list[FrozenTrial]) -> FrozenTrial | None:
     if feasible:
         return max(feasible, key=lambda trial: (trial.value, -trial.user_attrs["synops"]))
     return min(finished, key=lambda trial: trial.constraints["synops"], default=None)
+
+
+def best_so_far(trials: Sequence[FrozenTrial]) -> list[float]:
+    """Return the best accuracy of a feasible network after each evaluation; 0 while there is none.
+
+    Args:
+        trials: In the order in which they were made; a repeated network is no evaluation of its own.
+    """
+    best, seen = list[float](), set[tuple[int, ...]]()
+    for trial in trials:
+        widths = tuple(trial.user_attrs.get("widths", {}).values())
+        if widths not in seen:
+            seen.add(widths)
+            reached = trial.user_attrs["accuracy"] if is_feasible(trial) else 0.0
+            best.append(max(reached, best[-1] if best else 0.0))
+    return best
 
 
 def is_feasible(trial: FrozenTrial) -> bool:

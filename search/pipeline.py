@@ -38,10 +38,11 @@ from search.objective import Objective
 from search.objective import best_trial
 from search.objective import candidate_of
 from search.progress import trial_news
-from search.report import RunRecord
-from search.report import write_report
+from search.record import RunRecord
+from search.record import write_samples
 from search.result import describe_run
 from search.result import result_table
+from search.run_page import write_report
 from search.sampling import Sample
 from search.sampling import Sampling
 from search.space import SearchContext
@@ -103,15 +104,8 @@ def _carry_out(config: SearchConfig, run: RunFolder, reporter: Reporter) -> None
         tests = verify(task, [baseline.network, tuned.network], reporter)
         result = describe_run(task, baseline, tuned, tests, study, samples, estimator, budget, reporter.seconds)
         save_artifact(run.path / "best", tuned.network.cpu(), task.example, result["result"])
-        record = RunRecord(
-            config=config,
-            result=result,
-            trials=study.trials,
-            samples=samples,
-            estimator=estimator,
-            budget=budget,
-            full=dict(zip(context.names, context.full, strict=True)),
-        )
+        record = RunRecord(result, study.trials, samples, estimator, config)
+        write_samples(run.path, samples)
         write_report(run.path / "report.html", record)
         tracker.finish(record)
         write_json(run.result_file, result)

@@ -68,12 +68,15 @@ def describe_run(
         "trials": len(study.trials),
         "evaluations": study.evaluations,
         "kept_whole": dict(baseline.plan.skipped),
-        "baseline": describe_network(task, baseline.network, baseline.validation, dense),
+        "baseline": describe_network(task, baseline.network, baseline.validation, dense)
+        | {"widths": {group.name: group.width for group in baseline.plan.groups}},
         "result": describe_network(task, tuned.network, tuned.validation, small)
         | {"widths": dict(zip((group.name for group in baseline.plan.groups), tuned.widths, strict=True))},
         "budget": {
             "target_fraction": budget.fraction,
             "target_synops": target,
+            "validation_target_synops": budget.target,
+            "validation_baseline_synops": budget.baseline,
             "met": bool(tuned.met and small.synops.total <= target),
             "tightened": tuned.tightened,
         },

@@ -6,7 +6,6 @@ batches until the upper margin at the target is small enough twice in a row (our
 """
 
 import dataclasses
-import os
 import shutil
 import threading
 import time
@@ -19,7 +18,6 @@ from concurrent.futures import as_completed
 from dataclasses import dataclass
 from multiprocessing import active_children
 from multiprocessing import get_context
-from multiprocessing import parent_process
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -41,6 +39,7 @@ from search.estimator import Estimator
 from search.estimator import build_estimator
 from search.estimator import pre_for_upper
 from search.evaluator import Evaluator
+from search.processes import end_with_parent
 
 if TYPE_CHECKING:
     from search.space import SearchContext
@@ -176,12 +175,10 @@ class Sampling:
         while True:
             wanted = min(len(samples) + config.batch, config.max_samples) if samples else config.min_samples
             samples += self.take(range(len(samples), wanted), on_sample)
-            estimator = build_estimator(config.name, config.confidence).fit(
-                [sample.pre for sample in samples], [sample.post for sample in samples]
-            )
+            estimator = _fit(config.name, samples, config)
             tight = tight + 1 if margin(estimator, self._budget) <= config.margin else 0
             if tight == 2 or len(samples) >= config.max_samples:
-                return samples, trusted(estimator, samples, config)
+                return samples, fitted(samples, config)
 
     def take(self, indices: range, on_sample: Callable[[Sample], None]) -> list[Sample]:
         """Return the samples of these indices; ``on_sample`` sees each as soon as it is there."""
@@ -227,8 +224,9 @@ def _read(file: Path) -> Sample:
         raise SearchError(f"{file} is no sample ({error}). Delete it; the same command makes it again.") from error
 
 
-def trusted(estimator: Estimator, samples: Sequence[Sample], config: EstimatorConfig) -> Estimator:
+def fitted(samples: Sequence[Sample], config: EstimatorConfig) -> Estimator:
     """Return the estimator, or the ratio in its place where the line falls: more SynOps before, fewer after."""
+    estimator = _fit(config.name, samples, config)
     if estimator.slope > 0.0:
         return estimator
     warnings.warn(
@@ -236,9 +234,12 @@ def trusted(estimator: Estimator, samples: Sequence[Sample], config: EstimatorCo
         "More samples (estimator.max_samples) or a longer fine-tuning may help.",
         stacklevel=2,
     )
-    return build_estimator("ratio", config.confidence).fit(
-        [sample.pre for sample in samples], [sample.post for sample in samples]
-    )
+    return _fit("ratio", samples, config)
+
+
+def _fit(name: str, samples: Sequence[Sample], config: EstimatorConfig) -> Estimator:
+    pre, post = [sample.pre for sample in samples], [sample.post for sample in samples]
+    return build_estimator(name, config.confidence).fit(pre, post)
 
 
 _evaluator: Evaluator | None = None  # of a worker process
@@ -249,18 +250,10 @@ def _start_worker(config: SearchConfig, dense: Path) -> None:
     from search.task import SearchTask
 
     global _evaluator
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     task = SearchTask(config)
     _evaluator = open_baseline(task, dense).evaluator(task)
-
-
-def _end_with_parent() -> None:
-    """Leave no worker behind when the main process is killed."""
-    parent = parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
 
 
 def _take_in_worker(job: Job) -> Sample:

@@ -22,6 +22,8 @@ from optuna.trial import FrozenTrial
 from optuna.trial import TrialState
 from optuna.trial import create_trial
 
+STUDY = "search"
+"""Name of the one study in a run's ``study.db``."""
 PROPOSALS_PER_EVALUATION = 4
 """A search also ends at this many proposals per evaluation, so that a strategy that repeats itself ends."""
 
@@ -55,7 +57,7 @@ class RecordedStudy:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.space, self.sampler = dict(space), sampler
         self._record = optuna.create_study(
-            study_name="search", storage=f"sqlite:///{file}", direction="maximize", load_if_exists=True
+            study_name=STUDY, storage=f"sqlite:///{file}", direction="maximize", load_if_exists=True
         )
         self._memory = optuna.create_study(direction="maximize", sampler=sampler)
         self.trials: list[FrozenTrial] = self._record.get_trials()

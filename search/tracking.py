@@ -22,8 +22,8 @@ from lightning_snn._wandb import start_wandb
 from search.configuration import run_name
 from search.figures import figure_png
 from search.objective import is_feasible
-from search.report import RunRecord
-from search.report import draw_figures
+from search.record import RunRecord
+from search.run_page import draw_figures
 from search.sampling import Sample
 
 if TYPE_CHECKING:

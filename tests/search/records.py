@@ -11,7 +11,7 @@ from optuna.trial import create_trial
 from conf.schema import SearchConfig
 from search.budget import Budget
 from search.estimator import LinearEstimator
-from search.report import RunRecord
+from search.record import RunRecord
 from search.sampling import Sample
 
 FULL = {"conv1": 8, "conv2": 16}

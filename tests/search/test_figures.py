@@ -18,8 +18,8 @@ from search.figures import figure_png
 from search.figures import figure_svg
 from search.figures import progress_figure
 from search.figures import trade_off_figure
-from search.report import RunRecord
-from search.report import draw_figures
+from search.record import RunRecord
+from search.run_page import draw_figures
 from tests.search.records import BUDGET
 from tests.search.records import FULL
 from tests.search.records import TRIALS

@@ -4,31 +4,32 @@ import dataclasses
 import html
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from typing import Final
 
 from matplotlib.figure import Figure
-from optuna.trial import FrozenTrial
 
 from conf.identity import leaves
 from conf.loading import choices
 from conf.schema import SearchConfig
 from lightning_snn.files import write_text
-from search._report_page import page
-from search._report_page import picture
-from search._report_page import table
-from search.budget import Budget
+from search._page import page
+from search._page import picture
+from search._page import sortable_table
+from search._page import table
 from search.configuration import load_config
-from search.estimator import Estimator
+from search.figures import architecture_figure
 from search.figures import channels_figure
 from search.figures import estimator_figure
 from search.figures import figure_svg
+from search.figures import layers_figure
 from search.figures import progress_figure
 from search.figures import trade_off_figure
+from search.objective import best_trial
+from search.objective import is_feasible
+from search.record import RunRecord
 from search.result import notes
-from search.sampling import Sample
 
 CAPTIONS: Final = {
     "progress": (
@@ -51,34 +52,17 @@ CAPTIONS: Final = {
         "Where was the network cut?",
         "Channels kept of each group of layers, in network order: what keeps most is worth its SynOps to accuracy.",
     ),
+    "architecture": (
+        "What does the smaller network look like?",
+        "Boxes are to scale: outlined as the dense network was, filled with what is left; numbers are channels.",
+    ),
+    "layers": (
+        "Which layers cost what, and how much do they fire?",
+        "Measured on test data, per sample. A layer's SynOps fall with its own channels, with those before it, and with "
+        "the rate at which its inputs fire. Layers with a * do not count in the budget.",
+    ),
 }
 """What each picture answers, and how to read it."""
-
-PHASES: Final = {
-    "baseline": "training the dense network",
-    "estimator": "fine-tuning samples for the estimator",
-    "search": "search",
-    "finetune": "fine-tuning the result",
-    "verify": "measuring on test data",
-    "total": "total",
-}
-
-
-@dataclass(frozen=True)
-class RunRecord:
-    """All that is known of a finished run."""
-
-    result: dict[str, Any]
-    """What ``result.json`` holds."""
-    trials: list[FrozenTrial]
-    samples: list[Sample]
-    """What the estimator was fitted to."""
-    estimator: Estimator
-    budget: Budget
-    """In SynOps on validation data."""
-    full: dict[str, int]
-    """Group name -> channels of the dense network, in network order."""
-    config: SearchConfig
 
 
 def write_report(file: Path, record: RunRecord) -> None:
@@ -92,23 +76,26 @@ def write_report(file: Path, record: RunRecord) -> None:
     pictures = [picture(name, figure_svg(each), *CAPTIONS[name]) for name, each in draw_figures(record).items()]
     sections = [
         _heading(result),
+        _steps(record),
         _comparison(result),
         *pictures,
         _estimator(record),
-        _seconds(result["seconds"]),
+        _trials(record),
         _reproduction(record),
     ]
     write_text(file, page(f"{result['network']} on {result['data']}: {result['strategy']}", sections))
 
 
 def draw_figures(record: RunRecord) -> dict[str, Figure]:
-    """Return the four pictures of a run by name."""
+    """Return the pictures of a run by name."""
     result = record.result
     return {
         "progress": progress_figure(record.trials),
         "trade-off": trade_off_figure(record.trials, record.budget, result),
         "estimator": estimator_figure(record.samples, record.estimator, record.budget, record.trials, result),
         "channels": channels_figure(record.full, result["result"]["widths"]),
+        "architecture": architecture_figure(result["baseline"]["layers"], result["result"]["layers"]),
+        "layers": layers_figure(result["baseline"]["layers"], result["result"]["layers"]),
     }
 
 
@@ -200,13 +187,61 @@ def _estimator(record: RunRecord) -> str:
     return "<h2>Estimator</h2>\n<p>" + html.escape(" ".join(lines)) + "</p>"
 
 
-def _seconds(seconds: Mapping[str, float]) -> str:
+def _steps(record: RunRecord) -> str:
+    """Say what each step came to and took."""
+    result, seconds = record.result, record.result["seconds"]
+    dense, small, fitted = result["baseline"], result["result"], result["estimator"]
+    best, tightened = best_trial(record.trials), result["budget"]["tightened"]
+    steps = (
+        ("1 settings", f"{result['data']}, {result['network']}, budget {_percent(record.budget.fraction)}", None),
+        ("2 dense network", f"validation accuracy {_percent(dense['validation_accuracy'])}", "baseline"),
+        ("3 estimator", f"{fitted['samples']} networks pruned and fine-tuned", "estimator"),
+        (
+            "4 search",
+            f"{result['evaluations']} networks measured; best: "
+            + ("none" if best is None else f"{_percent(best.user_attrs['accuracy'])} before fine-tuning"),
+            "search",
+        ),
+        (
+            "5 fine-tuning",
+            f"validation accuracy {_percent(small['validation_accuracy'])}"
+            + (f", tightened {tightened} x" if tightened else ""),
+            "finetune",
+        ),
+        ("6 verification", f"test accuracy {_percent(small['test_accuracy'])}, once", "verify"),
+        ("7 artifact", "best/ holds the network; this page", None),
+    )
+    total = seconds["total"] or 1.0
     rows = [
-        (title, _duration(seconds[key]), _percent(seconds[key] / seconds["total"] if seconds["total"] else 0.0))
-        for key, title in PHASES.items()
+        (
+            step,
+            what,
+            "" if key is None else _duration(seconds[key]),
+            "" if key is None else _percent(seconds[key] / total),
+        )
+        for step, what, key in steps
     ]
+    rows.append(("total", "", _duration(seconds["total"]), ""))
     note = "<p>The dense network and the samples may be shared with other runs; their time is counted in full.</p>"
-    return "<h2>Where the time went</h2>\n" + table((), rows) + "\n" + note
+    return '<h2>The seven steps</h2>\n<div class="steps">' + table(("", "", "took", ""), rows) + f"</div>\n{note}"
+
+
+def _trials(record: RunRecord) -> str:
+    """List all trials; a row's tooltip names the channels of each group."""
+    head = ("trial", "accuracy, %", "predicted SynOps, %", "upper bound, %", "feasible", "parameters", "channels")
+    rows, tips = [], []
+    for trial in record.trials:
+        seen = trial.user_attrs
+        widths: Mapping[str, int] = seen.get("widths", {})
+        tips.append(", ".join(f"{name}: {kept} of {record.full[name]}" for name, kept in widths.items()))
+        shares = (100.0 * seen[key] / record.budget.baseline for key in ("predicted_synops", "upper"))
+        figures = [f"{100.0 * seen['accuracy']:.2f}", *(f"{share:.1f}" for share in shares)]
+        kept = " ".join(map(str, widths.values()))
+        rows.append((trial.number, *figures, "yes" if is_feasible(trial) else "no", seen["parameters"], kept))
+    return (
+        "<h2>All trials</h2>\n<p>Click on a head to sort. SynOps are shares of the dense network's, after fine-tuning."
+        "</p>\n" + sortable_table(head, rows, tips)
+    )
 
 
 def _reproduction(record: RunRecord) -> str:

@@ -10,9 +10,9 @@ from conf.schema import DataConfig
 from conf.schema import SearchConfig
 from search.configuration import load_config
 from search.estimator import IdentityEstimator
-from search.report import RunRecord
-from search.report import command_of
-from search.report import write_report
+from search.record import RunRecord
+from search.run_page import command_of
+from search.run_page import write_report
 from tests.search.records import record
 from tests.search.records import result
 from tests.search.records import trial

@@ -1,0 +1,73 @@
+"""``python -m search.compare``: strategies x budgets x seeds, side by side.
+
+Exit codes: 0 every result meets its budget, 2 wrong input (one sentence), 3 some do not or failed, 130 and 143
+interrupted.
+"""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from conf import help as conf_help
+from conf.identity import digest
+from conf.loading import load
+from conf.loading import parse_arguments
+from conf.schema import CompareConfig
+from conf.schema import ConfigError
+from lightning_snn._command import run_command
+
+USAGE = """\
+Compare strategies: each with the same seeds, budgets and number of evaluations, on one estimator a seed.
+
+  python -m search.compare --strategies ddpg,cmaes,random --seeds 0,1,2 --workers 2
+  python -m search.compare --targets 0.7,0.5,0.3 --data cifar10 --network vgg_compact --strategy.evaluations 60
+  python -m search.compare --task 7              (only the eighth search; scripts/compare.sbatch)
+
+Out: runs/NAME/compare.html, compare.json, compare.md and compare.tex. Each search is an ordinary run beside it; what
+is finished is not done again, so the same command goes on where an interrupted one was.
+"""
+OWN = ("strategies", "seeds", "targets", "reference", "workers", "task", "name", "seed", "strategy", "budget.target")
+"""Settings that are not handed on to each search as they are."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Compare; return the exit code."""
+    return run_command(_compare, arguments, help_text)
+
+
+def _compare(arguments: Sequence[str]) -> int:
+    for key, instead in (("strategy", "strategies"), ("seed", "seeds"), ("budget.target", "targets")):
+        if key in dict(parse_arguments(arguments)):
+            raise ConfigError(f"A comparison has several: found --{key}. Write --{instead}, separated by commas.")
+    config = load(CompareConfig, "compare", arguments)
+    from search.comparison.plan import plan_runs
+    from search.comparison.run import run_comparison  # only now, with a valid command line
+
+    settings = [f"{key}={value}" for key, value in parse_arguments(arguments) if key not in OWN]
+    settings.append(f"strategy.evaluations={config.strategy.evaluations}")
+    planned = plan_runs(
+        settings,
+        {name: (f"strategy={name}",) for name in config.strategies},
+        targets=config.targets or [config.budget.target],
+        seeds=config.seeds,
+    )
+    name = config.name or f"compare-{config.data.name}-{config.network.name}-{digest([each.title for each in planned])}"
+    command = shlex.join(["python", "-m", "search.compare", *arguments])
+    return run_comparison(
+        planned,
+        Path(config.runs) / name,
+        title=f"{config.network.name} on {config.data.name}: {', '.join(config.strategies)}",
+        command=command,
+        reference=config.reference,
+        workers=config.workers,
+        task=config.task,
+    )
+
+
+def help_text() -> str:
+    """Return what ``--help`` prints."""
+    return conf_help.help_text(USAGE, CompareConfig)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,1 @@
+"""Several searches side by side: planned, carried out, read back, and told apart by statistics."""

@@ -1,0 +1,125 @@
+"""Carry out planned searches in processes of their own; a finished one is not done again."""
+
+import contextlib
+import os
+import threading
+import traceback
+from collections.abc import Iterator
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED
+from concurrent.futures import Future
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import wait
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import active_children
+from multiprocessing import get_context
+from pathlib import Path
+
+from conf.schema import SearchConfig
+from lightning_snn._command import MENDABLE
+from lightning_snn.errors import RunError
+from lightning_snn.progress import Phase
+from search.comparison.plan import Planned
+from search.processes import end_with_parent
+
+LOOK_EVERY = 2.0
+"""Seconds between looks at what is being worked on."""
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def carry_out(planned: Sequence[Planned], workers: int, logs: Path, phase: Phase) -> dict[str, str]:
+    """Do the searches that have no result yet, ``workers`` at a time, each with one thread.
+
+    Args:
+        planned: All searches; those with a result are passed over.
+        workers: Processes.
+        logs: Folder of one file a search: what it would print.
+        phase: Counts the searches.
+
+    Returns:
+        Title -> the sentence it failed with, of those that failed.
+
+    Raises:
+        RunError: If a process was ended from outside.
+    """
+    left = [each for each in planned if not (each.folder / "result.json").exists()]
+    phase.reach(len(planned) - len(left), f"{len(left)} of {len(planned)} searches are left")
+    failed: dict[str, str] = {}
+    if not left:
+        return failed
+    logs.mkdir(parents=True, exist_ok=True)
+    with _pool(min(workers, len(left))) as pool:
+        waiting: dict[Future[str | None], Planned] = {}
+        for each in left:
+            waiting[pool.submit(_search, each.config, logs / f"{each.folder.name}.log")] = each
+        while waiting:
+            done, _ = wait(waiting, LOOK_EVERY, return_when=FIRST_COMPLETED)
+            for future in done:
+                each = waiting.pop(future)
+                try:
+                    wrong = future.result()
+                except BrokenProcessPool as error:
+                    raise RunError(
+                        "A process of the comparison was ended from outside, for want of memory perhaps. Give the same "
+                        "command again, with fewer --workers."
+                    ) from error
+                if wrong is not None:
+                    failed[each.title] = wrong
+                phase.advance(f"{each.title}: {wrong or 'done'}")
+            working = [each.title for future, each in waiting.items() if future.running()][:workers]
+            phase.reach(phase.done, f"at work: {'; '.join(working)}" if working else phase.news)
+    return failed
+
+
+@contextlib.contextmanager
+def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+    """Return a pool whose processes have one thread each, and end with the block at once where an error ends it."""
+    before = {name: os.environ.get(name) for name in THREADS}
+    others = set(active_children())
+    os.environ.update(dict.fromkeys(THREADS, "1"))
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start, max_tasks_per_child=8)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for child in set(active_children()) - others:
+            child.terminate()
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+
+
+def _start() -> None:
+    threading.Thread(target=end_with_parent, daemon=True).start()
+
+
+def _search(config: SearchConfig, log: Path) -> str | None:
+    """Carry out one search; return the sentence it failed with, if it did."""
+    from rich.console import Console
+
+    from search.pipeline import run_search
+
+    with log.open("a", encoding="utf-8") as stream, _into(stream.fileno()):
+        try:
+            run_search(config, Console(file=stream, width=160))
+        except MENDABLE as error:
+            return " ".join(str(error).split())
+        except Exception:  # one search must not end the others
+            traceback.print_exc()
+            return f"an error of ours; see {log}"
+    return None
+
+
+@contextlib.contextmanager
+def _into(stream: int) -> Iterator[None]:
+    """Send standard output and error of this process into a file."""
+    kept = [os.dup(number) for number in (1, 2)]
+    try:
+        for number in (1, 2):
+            os.dup2(stream, number)
+        yield
+    finally:
+        for number, copy in zip((1, 2), kept, strict=True):
+            os.dup2(copy, number)
+            os.close(copy)

@@ -1,0 +1,193 @@
+"""The pictures of a comparison, as Plotly figures: each answers one question."""
+
+import math
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import plotly.graph_objects as go
+
+from search.comparison.outcomes import Outcome
+from search.comparison.summary import Comparison
+from search.comparison.summary import Line
+
+COLOURS: Final = (
+    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000",
+    "#7F3C8D", "#8A6D3B", "#B22222", "#5F9E00", "#2F4F8F", "#8C8C8C", "#C71585",
+)  # fmt: skip
+"""Okabe and Ito's, which most people can tell apart, then others; dashes and markers tell apart what colours do not."""
+DASHES: Final = ("solid", "dash", "dot", "dashdot")
+MARKERS: Final = ("circle", "diamond", "square", "triangle-up", "x", "star", "cross")
+GREY: Final = "#767676"
+
+
+def curves_figure(comparison: Comparison, target: float) -> go.Figure:
+    """Draw the best feasible accuracy so far, mean over seeds with a band of one standard error.
+
+    A curve begins where all seeds have a feasible network, and stays level once its search has ended.
+    """
+    figure = _canvas("evaluations (distinct networks)", "best feasible validation accuracy, %")
+    for index, variant in enumerate(comparison.variants):
+        curves = [each.curve for each in _of(comparison, variant, target) if each.curve]
+        if not curves:
+            continue
+        length = comparison.evaluations
+        values_SN = 100.0 * np.array([[*each[:length], *[each[-1]] * (length - len(each))] for each in curves])
+        start = int(np.argmax((values_SN > 0.0).all(axis=0)))
+        x = np.arange(start + 1, length + 1)
+        mean_N = values_SN.mean(axis=0)[start:]
+        colour = COLOURS[index % len(COLOURS)]
+        if len(curves) > 1:
+            error_N = (values_SN.std(axis=0, ddof=1) / math.sqrt(len(curves)))[start:]
+            figure.add_scatter(
+                x=np.concatenate([x, x[::-1]]),
+                y=np.concatenate([mean_N + error_N, (mean_N - error_N)[::-1]]),
+                fill="toself",
+                fillcolor=colour,
+                opacity=0.12,
+                line={"width": 0},
+                hoverinfo="skip",
+                showlegend=False,
+                legendgroup=variant,
+            )
+        figure.add_scatter(
+            x=x,
+            y=mean_N,
+            name=variant,
+            legendgroup=variant,
+            mode="lines",
+            line={"color": colour, "dash": DASHES[index // len(COLOURS) % len(DASHES)], "width": 2, "shape": "hv"},
+            hovertemplate="%{y:.2f} % after %{x}",
+        )
+    return figure
+
+
+def differences_figure(comparison: Comparison, target: float) -> go.Figure:
+    """Draw each variant's paired difference from the reference with its 95 % interval."""
+    figure = _canvas(f"best validation accuracy minus that of {comparison.reference}, points", "")
+    lines = [line for line in _lines(comparison, target) if line.difference is not None]
+    for line in sorted(lines, key=lambda each: each.difference.mean if each.difference else 0.0):
+        assert line.difference is not None
+        found = line.difference
+        half = 0.0 if math.isnan(found.high) else 100.0 * (found.high - found.mean)
+        figure.add_scatter(
+            x=[100.0 * found.mean],
+            y=[line.variant],
+            error_x={"array": [half], "thickness": 2},
+            marker=_marker(comparison, line.variant),
+            showlegend=False,
+            hovertemplate=f"{line.variant}: %{{x:+.2f}} points over {found.seeds} seeds, p = {line.p_corrected:.3f}"
+            "<extra></extra>",
+        )
+    figure.add_vline(x=0.0, line={"color": GREY, "dash": "dash", "width": 1})
+    figure.update_layout(height=120 + 34 * len(lines))
+    return figure
+
+
+def fronts_figure(comparison: Comparison) -> go.Figure:
+    """Draw test accuracy against measured SynOps: each search, and the mean of each variant and budget."""
+    figure = _canvas("SynOps after fine-tuning, % of the dense network (test data)", "test accuracy, %")
+    for variant in comparison.variants:
+        mine = [each for each in comparison.outcomes if each.variant == variant]
+        lines = sorted((line for line in comparison.lines if line.variant == variant), key=lambda line: line.target)
+        marker = _marker(comparison, variant)
+        figure.add_scatter(
+            x=[100.0 * each.synops for each in mine],
+            y=[100.0 * each.test_accuracy for each in mine],
+            mode="markers",
+            marker={**marker, "size": 5, "opacity": 0.35},
+            legendgroup=variant,
+            showlegend=False,
+            text=[f"{variant}, seed {each.seed}" for each in mine],
+            hovertemplate="%{text}: %{y:.2f} % at %{x:.1f} % of the SynOps<extra></extra>",
+        )
+        figure.add_scatter(
+            x=[100.0 * line.synops.mean for line in lines],
+            y=[100.0 * line.test_accuracy.mean for line in lines],
+            error_x=_errors([line.synops.error for line in lines]),
+            error_y=_errors([line.test_accuracy.error for line in lines]),
+            mode="lines+markers",
+            name=variant,
+            legendgroup=variant,
+            marker={**marker, "size": 10},
+            line={"color": marker["color"], "width": 1.5},
+            hovertemplate=f"{variant}, mean: %{{y:.2f}} % at %{{x:.1f}} %<extra></extra>",
+        )
+    for target in comparison.targets:
+        figure.add_vline(x=100.0 * target, line={"color": GREY, "dash": "dash", "width": 1})
+    return figure
+
+
+def pareto_figure(comparison: Comparison, target: float) -> go.Figure:
+    """Draw the networks of each search that no other one of it beats, before fine-tuning."""
+    figure = _canvas("SynOps predicted for after fine-tuning, % of the dense network", "validation accuracy, %")
+    for variant in comparison.variants:
+        mine = _of(comparison, variant, target)
+        if not mine:
+            continue
+        x: list[float | None] = []
+        y: list[float | None] = []
+        for each in mine:
+            x += [*(100.0 * synops for synops, _ in each.front), None]
+            y += [*(100.0 * accuracy for _, accuracy in each.front), None]
+        marker = _marker(comparison, variant)
+        figure.add_scatter(
+            x=x,
+            y=y,
+            name=variant,
+            mode="lines+markers",
+            line={"color": marker["color"], "width": 1, "shape": "hv"},
+            marker={**marker, "size": 6},
+            hovertemplate=f"{variant}: %{{y:.2f}} % at %{{x:.1f}} %<extra></extra>",
+        )
+    figure.add_vline(x=100.0 * target, line={"color": GREY, "dash": "dash", "width": 1})
+    return figure
+
+
+def ranks_figure(comparison: Comparison, target: float) -> go.Figure:
+    """Draw the mean rank of each variant; 1 is best."""
+    figure = _canvas("mean rank over seeds by best validation accuracy (1 is first)", "")
+    lines = sorted(_lines(comparison, target), key=lambda line: -line.rank)
+    figure.add_bar(
+        x=[line.rank for line in lines],
+        y=[line.variant for line in lines],
+        orientation="h",
+        marker={"color": [_marker(comparison, line.variant)["color"] for line in lines]},
+        text=[f"{line.rank:.1f}" for line in lines],
+        hoverinfo="skip",
+        showlegend=False,
+    )
+    figure.update_layout(height=120 + 28 * len(lines))
+    return figure
+
+
+def _canvas(x: str, y: str) -> go.Figure:
+    figure = go.Figure()
+    figure.update_layout(
+        template="plotly_white",
+        height=430,
+        margin={"l": 60, "r": 15, "t": 15, "b": 50},
+        font={"size": 13},
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0.0},
+        xaxis={"title": x, "automargin": True},
+        yaxis={"title": y, "automargin": True},
+        hovermode="closest",
+    )
+    return figure
+
+
+def _marker(comparison: Comparison, variant: str) -> dict[str, object]:
+    index = comparison.variants.index(variant)
+    return {"color": COLOURS[index % len(COLOURS)], "symbol": MARKERS[index % len(MARKERS)], "size": 9}
+
+
+def _errors(errors: Sequence[float]) -> dict[str, object]:
+    return {"array": [0.0 if math.isnan(each) else 100.0 * each for each in errors], "thickness": 1}
+
+
+def _of(comparison: Comparison, variant: str, target: float) -> list[Outcome]:
+    return [each for each in comparison.outcomes if (each.variant, each.target) == (variant, target)]
+
+
+def _lines(comparison: Comparison, target: float) -> list[Line]:
+    return [line for line in comparison.lines if line.target == target]

@@ -1,0 +1,94 @@
+"""What one finished search came to, read from its folder alone."""
+
+from dataclasses import dataclass
+
+from optuna.trial import FrozenTrial
+
+from lightning_snn.files import read_json
+from search.comparison.plan import Planned
+from search.objective import best_so_far
+from search.record import read_trials
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One search. Accuracies and shares lie in [0, 1]; SynOps are those after fine-tuning, on test data."""
+
+    variant: str
+    target: float
+    seed: int
+    run: str
+    """Name of its folder."""
+    best: float
+    """Primary: validation accuracy of the best feasible network before fine-tuning; 0 where none was feasible."""
+    curve: list[float]
+    """The same after 1, 2, ... evaluations."""
+    front: list[tuple[float, float]]
+    """Networks that no other one of the search beats: predicted SynOps over the dense ones, validation accuracy."""
+    test_accuracy: float
+    dense_test_accuracy: float
+    synops: float
+    """Of the result, as a share of the dense network's."""
+    violation: float
+    """How far they lie above the target, as a share of the target."""
+    met: bool
+    tightened: int
+    parameters: float
+    """Of the result, as a share of the dense network's."""
+    evaluations: int
+    trials: int
+    search_seconds: float
+    total_seconds: float
+
+
+def read_outcome(planned: Planned) -> Outcome:
+    """Read what a finished search left.
+
+    Raises:
+        RunError: If it is not finished, or its record cannot be read.
+    """
+    result = read_json(planned.folder / "result.json")
+    trials = read_trials(planned.folder)
+    curve = best_so_far(trials)
+    before, after = result["baseline"], result["result"]
+    share = after["synops"] / before["synops"]
+    return Outcome(
+        variant=planned.variant,
+        target=planned.target,
+        seed=planned.seed,
+        run=planned.folder.name,
+        best=curve[-1] if curve else 0.0,
+        curve=curve,
+        front=pareto_front(trials, result["budget"]["target_fraction"]),
+        test_accuracy=after["test_accuracy"],
+        dense_test_accuracy=before["test_accuracy"],
+        synops=share,
+        violation=max(0.0, share / result["budget"]["target_fraction"] - 1.0),
+        met=result["budget"]["met"],
+        tightened=result["budget"]["tightened"],
+        parameters=after["parameters"] / before["parameters"],
+        evaluations=result["evaluations"],
+        trials=result["trials"],
+        search_seconds=result["seconds"]["search"],
+        total_seconds=result["seconds"]["total"],
+    )
+
+
+def pareto_front(trials: list[FrozenTrial], fraction: float) -> list[tuple[float, float]]:
+    """Return (predicted SynOps over the dense ones, accuracy) of the trials that no other one beats, by SynOps.
+
+    Args:
+        trials: Of one search.
+        fraction: Its budget as a share of the dense SynOps.
+    """
+    points = []
+    for trial in trials:
+        if trial.value is not None:
+            seen = trial.user_attrs
+            dense = seen["upper"] / (1.0 + trial.constraints["synops"]) / fraction
+            points.append((seen["predicted_synops"] / dense, seen["accuracy"]))
+    front: list[tuple[float, float]] = []
+    for synops, accuracy in sorted(set(points), key=lambda point: (point[0], -point[1])):
+        if not front or accuracy > front[-1][1]:
+            front.append((synops, accuracy))
+    return front

@@ -1,0 +1,99 @@
+"""``compare.html``: one file with the table and the pictures of a comparison; it needs no network."""
+
+import html
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import plotly.graph_objects as go
+from plotly.offline import get_plotlyjs
+
+from lightning_snn.files import write_text
+from search._page import page
+from search._page import sortable_table
+from search.comparison import figures
+from search.comparison.summary import Comparison
+from search.comparison.summary import what_seeds_can_show
+from search.comparison.tables import LEGEND
+from search.comparison.tables import cells
+
+CAPTIONS: Final = {
+    "curves": (
+        "Who finds good networks, and how soon?",
+        "Best accuracy of a network within the budget so far, mean over seeds; bands are one standard error. "
+        "Click on a name to hide it, twice to see it alone.",
+    ),
+    "differences": (
+        "Is it better than the reference?",
+        "Differences are taken seed by seed, as a seed's dense network and estimator are shared. Whiskers are 95 % "
+        "intervals; what crosses the dashed line may be chance.",
+    ),
+    "fronts": (
+        "What is left after fine-tuning, and at which cost?",
+        "Measured on test data. Large marks are means with standard errors, small ones single searches; dashed lines "
+        "are budgets. No test was made on this picture.",
+    ),
+    "pareto": (
+        "Which trade-offs did each search see?",
+        "Networks that no other one of the same search beats in both accuracy and predicted SynOps, before "
+        "fine-tuning. No test was made on this picture.",
+    ),
+    "ranks": (
+        "Who comes first, seed by seed?",
+        "Mean rank over the seeds that all have; ties share. Ranks say nothing of how far apart, and no test was made.",
+    ),
+}
+"""What each picture answers, and how to read it."""
+
+SETTINGS: Final = {"responsive": True, "displaylogo": False}
+
+
+def write_page(file: Path, comparison: Comparison) -> None:
+    """Write the page; replaced atomically."""
+    write_text(file, page(comparison.title, _sections(comparison), wide=True))
+
+
+def _sections(comparison: Comparison) -> Iterator[str]:
+    yield f"<h1>{html.escape(comparison.title)}</h1>"
+    yield f"<p>{html.escape(_what_was_done(comparison))}</p>"
+    for title, why in comparison.failed.items():
+        yield f'<p class="verdict infeasible"><b>{html.escape(title)}</b> has no result: {html.escape(why)}</p>'
+    yield sortable_table(*cells(comparison))
+    yield f"<p><small>{html.escape(LEGEND)}</small></p>"
+    yield f"<script>{get_plotlyjs()}</script>"
+    several = len(comparison.targets) > 1
+    for target in comparison.targets:
+        suffix = f"-{target:g}" if several else ""
+        if several:
+            yield f"<h2>Budget {100 * target:g} %</h2>"
+        yield _picture(f"curves{suffix}", figures.curves_figure(comparison, target))
+        if comparison.reference is not None:
+            yield _picture(f"differences{suffix}", figures.differences_figure(comparison, target))
+        yield _picture(f"pareto{suffix}", figures.pareto_figure(comparison, target))
+        yield _picture(f"ranks{suffix}", figures.ranks_figure(comparison, target))
+    if several:
+        yield "<h2>All budgets</h2>"
+    yield _picture("fronts", figures.fronts_figure(comparison))
+    yield f"<h2>To do it again</h2>\n<pre>{html.escape(comparison.command)}</pre>"
+
+
+def _what_was_done(comparison: Comparison) -> str:
+    seeds = min(line.seeds for line in comparison.lines)
+    text = (
+        f"{len(comparison.outcomes)} searches of {comparison.evaluations} evaluations at most. Searches with the same "
+        "seed share the dense network and the estimator."
+    )
+    if comparison.reference is None:
+        return f"{text} There is no reference among them, so nothing is tested."
+    tests = max(
+        sum(line.p_corrected is not None for line in comparison.lines if line.target == target)
+        for target in comparison.targets
+    )
+    return f"{text} Each is held against {comparison.reference}. {what_seeds_can_show(seeds, tests)}"
+
+
+def _picture(name: str, figure: go.Figure) -> str:
+    question, explanation = CAPTIONS[name.partition("-")[0]]
+    drawn = figure.to_html(full_html=False, include_plotlyjs=False, div_id=name, config=SETTINGS)
+    caption = f"<b>{html.escape(question)}</b> {html.escape(explanation)}"
+    return f"<figure>\n{drawn}\n<figcaption>{caption}</figcaption>\n</figure>"

@@ -1,0 +1,80 @@
+"""What can be said of differences between strategies from a few seeds: intervals, an exact test, and its correction.
+
+Seeds are paired: strategies that share a seed share the dense network and the estimator, so that differences are taken
+seed by seed.
+"""
+
+import itertools
+import math
+from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+MOST_FLIPS = 16
+"""Seeds up to which all signs are gone through, 2^16 of them."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A paired difference of one strategy from another over seeds."""
+
+    mean: float
+    low: float
+    """Lower end of the 95 % interval of the mean (Student's t); NaN for a single seed."""
+    high: float
+    p: float
+    """Of the exact sign-flip test, two-sided, before any correction."""
+    seeds: int
+
+
+def paired_difference(mine: Sequence[float], other: Sequence[float]) -> Difference:
+    """Compare two strategies seed by seed.
+
+    Args:
+        mine: A figure of each seed.
+        other: The same of the other strategy, in the same order.
+
+    Raises:
+        ValueError: If there is no seed, or their numbers differ.
+    """
+    if len(mine) != len(other) or not mine:
+        raise ValueError(f"A paired difference needs the same seeds twice, found {len(mine)} and {len(other)}.")
+    differences = np.asarray(mine, dtype=np.float64) - np.asarray(other, dtype=np.float64)
+    count, mean = len(differences), float(differences.mean())
+    half = math.nan
+    if count > 1:
+        error = float(differences.std(ddof=1)) / math.sqrt(count)
+        half = float(stats.t.ppf(0.975, count - 1)) * error
+    return Difference(mean, mean - half, mean + half, sign_flip_p(differences.tolist()), count)
+
+
+def sign_flip_p(differences: Sequence[float]) -> float:
+    """Return the two-sided p-value of the exact sign-flip (Fisher's randomisation) test of mean zero.
+
+    All 2^n ways to flip the signs are alike if strategies differ by chance alone; p is the share of them whose absolute
+    sum is at least the one that was seen. With n seeds it cannot be less than 2 / 2^n.
+    """
+    count = len(differences)
+    if count > MOST_FLIPS:
+        raise ValueError(f"The exact test goes through all signs of at most {MOST_FLIPS} seeds, found {count}.")
+    signs_FS = np.array(list(itertools.product((1.0, -1.0), repeat=count)))
+    sums_F = np.abs(signs_FS @ np.asarray(differences, dtype=np.float64))
+    return float((sums_F >= sums_F[0] - 1e-12 * max(1.0, sums_F[0])).mean())  # rounding must not lose the signs seen
+
+
+def holm(p_values: Mapping[str, float]) -> dict[str, float]:
+    """Return p-values corrected for their number by Holm's step-down rule (1979), by the same names."""
+    corrected, so_far = {}, 0.0
+    for index, (name, p) in enumerate(sorted(p_values.items(), key=lambda item: item[1])):
+        so_far = max(so_far, min(1.0, (len(p_values) - index) * p))
+        corrected[name] = so_far
+    return {name: corrected[name] for name in p_values}
+
+
+def mean_ranks(figures: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    """Return the mean rank of each strategy over seeds, 1 for the highest figure; equal figures share their ranks."""
+    ranks_KS = stats.rankdata([[-each for each in values] for values in figures.values()], axis=0)
+    return dict(zip(figures, ranks_KS.mean(axis=1).tolist(), strict=True))

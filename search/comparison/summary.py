@@ -1,0 +1,190 @@
+"""What the outcomes of a comparison say: means with standard errors, differences from a reference, ranks."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from search.comparison.outcomes import Outcome
+from search.comparison.statistics import Difference
+from search.comparison.statistics import holm
+from search.comparison.statistics import mean_ranks
+from search.comparison.statistics import paired_difference
+
+CLOSE = 0.99
+"""Share of the best accuracy of a seed, by any variant, that counts as reached."""
+
+
+@dataclass(frozen=True)
+class Mean:
+    """Of one figure over seeds."""
+
+    mean: float
+    error: float
+    """Standard error; NaN of a single seed."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One variant at one target, over all its seeds."""
+
+    variant: str
+    target: float
+    seeds: int
+    best: Mean
+    test_accuracy: Mean
+    synops: Mean
+    violation: Mean
+    met: int
+    """Seeds whose result meets its budget."""
+    evaluations: Mean
+    reached: int
+    """Seeds that came to 99 % of the best accuracy that any variant found with that seed."""
+    evaluations_to_close: Mean
+    """Over those seeds."""
+    search_seconds: Mean
+    rank: float
+    """Mean rank by ``best`` over the seeds that all variants have; 1 is first, ties share."""
+    difference: Difference | None
+    """Of ``best`` from the reference's, seed by seed."""
+    p_corrected: float | None
+    """The same by Holm's rule over all variants of the target."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All that a comparison's page and tables show."""
+
+    title: str
+    command: str
+    reference: str | None
+    """Variant that the others are held against; None where it is not among them."""
+    evaluations: int
+    outcomes: list[Outcome]
+    lines: list[Line]
+    failed: Mapping[str, str]
+    """Searches without a result, and why."""
+
+    @property
+    def targets(self) -> list[float]:
+        """Return the budgets, the largest first."""
+        return sorted({line.target for line in self.lines}, reverse=True)
+
+    @property
+    def variants(self) -> list[str]:
+        """Return the variants, in the order in which they were asked for."""
+        return list(dict.fromkeys(line.variant for line in self.lines))
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {"schema": 1, **dataclasses.asdict(self)}
+
+
+def compare(
+    title: str,
+    command: str,
+    outcomes: Sequence[Outcome],
+    *,
+    reference: str,
+    evaluations: int,
+    failed: Mapping[str, str],
+) -> Comparison:
+    """Summarise outcomes.
+
+    Args:
+        title: Of the page.
+        command: That makes it.
+        outcomes: Finished searches, in the order of their variants.
+        reference: Variant that the others are held against.
+        evaluations: Of each search.
+        failed: Searches without a result.
+    """
+    lines: list[Line] = []
+    for target in dict.fromkeys(each.target for each in outcomes):
+        lines += _lines_of([each for each in outcomes if each.target == target], reference)
+    known = reference if any(each.variant == reference for each in outcomes) else None
+    return Comparison(title, command, known, evaluations, list(outcomes), lines, failed)
+
+
+def _lines_of(outcomes: Sequence[Outcome], reference: str) -> list[Line]:
+    """Summarise the outcomes of one target."""
+    by_variant: dict[str, dict[int, Outcome]] = {}
+    for each in outcomes:
+        by_variant.setdefault(each.variant, {})[each.seed] = each
+    seeds = {each.seed for each in outcomes}
+    top = {seed: max(each.best for each in outcomes if each.seed == seed) for seed in seeds}
+    shared = sorted(seeds.intersection(*by_variant.values()))
+    ranks = mean_ranks({name: [mine[seed].best for seed in shared] for name, mine in by_variant.items()})
+    differences = {
+        name: _difference(mine, by_variant[reference])
+        for name, mine in by_variant.items()
+        if reference in by_variant and name != reference and set(mine) & set(by_variant[reference])
+    }
+    corrected = holm({name: each.p for name, each in differences.items()})
+    return [
+        _line(name, list(mine.values()), top, ranks[name], differences.get(name), corrected.get(name))
+        for name, mine in by_variant.items()
+    ]
+
+
+def _line(
+    variant: str,
+    mine: Sequence[Outcome],
+    top: Mapping[int, float],
+    rank: float,
+    difference: Difference | None,
+    p_corrected: float | None,
+) -> Line:
+    close = [_first(each.curve, CLOSE * top[each.seed]) for each in mine]
+    reached = [each for each in close if each is not None]
+    return Line(
+        variant=variant,
+        target=mine[0].target,
+        seeds=len(mine),
+        best=mean_of([each.best for each in mine]),
+        test_accuracy=mean_of([each.test_accuracy for each in mine]),
+        synops=mean_of([each.synops for each in mine]),
+        violation=mean_of([each.violation for each in mine]),
+        met=sum(each.met for each in mine),
+        evaluations=mean_of([each.evaluations for each in mine]),
+        reached=len(reached),
+        evaluations_to_close=mean_of(reached),
+        search_seconds=mean_of([each.search_seconds for each in mine]),
+        rank=rank,
+        difference=difference,
+        p_corrected=p_corrected,
+    )
+
+
+def mean_of(values: Sequence[float]) -> Mean:
+    """Return mean and standard error; NaN where there are too few values for them."""
+    if not values:
+        return Mean(math.nan, math.nan)
+    error = float(np.std(values, ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else math.nan
+    return Mean(float(np.mean(values)), error)
+
+
+def what_seeds_can_show(seeds: int, tests: int) -> str:
+    """Return a sentence on the power of the test: the least p that so many seeds can give."""
+    least = min(1.0, 2.0 / 2.0**seeds)
+    text = f"With {seeds} {'seed' if seeds == 1 else 'seeds'} the sign-flip test cannot give less than p = {least:.2g}"
+    if tests > 1:
+        text += f", and {min(1.0, tests * least):.2g} for the first of {tests} by Holm's rule"
+    if tests * least > 0.05:
+        needed = math.ceil(math.log2(2.0 * tests / 0.05))
+        return f"{text}: no difference can be significant at 5 %; {needed} seeds would be needed."
+    return f"{text}: differences can be significant at 5 %, if they point the same way in (almost) all seeds."
+
+
+def _difference(mine: Mapping[int, Outcome], other: Mapping[int, Outcome]) -> Difference:
+    shared = sorted(set(mine) & set(other))
+    return paired_difference([mine[seed].best for seed in shared], [other[seed].best for seed in shared])
+
+
+def _first(curve: Sequence[float], level: float) -> int | None:
+    """Return after how many evaluations a curve reaches a level."""
+    return next((count for count, value in enumerate(curve, 1) if value >= level > 0.0), None)

@@ -1,0 +1,108 @@
+"""The table of a comparison: as Markdown, as LaTeX, and in plain cells for a page."""
+
+import math
+from collections.abc import Callable
+from typing import Final
+
+from search.comparison.summary import Comparison
+from search.comparison.summary import Line
+from search.comparison.summary import Mean
+
+Cell = Callable[[Line], str]
+
+COLUMNS: Final[dict[str, Cell]] = {
+    "strategy": lambda line: line.variant,
+    "budget, %": lambda line: f"{100 * line.target:g}",
+    "best validation, %": lambda line: percent(line.best, 2),
+    "difference [95 %], points": lambda line: difference(line),
+    "p (Holm)": lambda line: "" if line.p_corrected is None else f"{line.p_corrected:.3f}",
+    "rank": lambda line: f"{line.rank:.1f}",
+    "test, %": lambda line: percent(line.test_accuracy, 2),
+    "SynOps, %": lambda line: percent(line.synops, 1),
+    "violation, %": lambda line: percent(line.violation, 1),
+    "met": lambda line: f"{line.met}/{line.seeds}",
+    "evaluations": lambda line: plain(line.evaluations, 0),
+    "to 99 % of the best": lambda line: (
+        f"{plain(line.evaluations_to_close, 0)} ({line.reached}/{line.seeds})" if line.reached else f"0/{line.seeds}"
+    ),
+    "search, s": lambda line: plain(line.search_seconds, 0),
+}
+"""Column -> its cell of a line."""
+
+LEGEND: Final = (
+    "Mean ± standard error over seeds. Best validation: accuracy of the best feasible network at equal evaluations, "
+    "before fine-tuning (0 where none was feasible). Difference: of it from the reference, seed by seed, with "
+    "Student's interval; p: exact sign-flip test, by Holm's rule over the variants of a budget. Test accuracy, SynOps "
+    "and violation (SynOps above the budget, as a share of it) are measured after fine-tuning. To 99 % of the best: "
+    "evaluations until 99 % of the best accuracy that any variant found with the same seed, and in how many seeds."
+)
+
+
+def cells(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
+    """Return head and rows; without the budget where there is only one, without tests where there is no reference."""
+    leave_out = set[str]()
+    if len(comparison.targets) == 1:
+        leave_out.add("budget, %")
+    if comparison.reference is None:
+        leave_out |= {"difference [95 %], points", "p (Holm)"}
+    head = [name for name in COLUMNS if name not in leave_out]
+    return head, [[COLUMNS[name](line) for name in head] for line in comparison.lines]
+
+
+def markdown(comparison: Comparison) -> str:
+    """Return the table as Markdown."""
+    head, rows = cells(comparison)
+    rule = ["---", *["---:"] * (len(head) - 1)]
+    lines = ["| " + " | ".join(row) + " |" for row in (head, rule, *rows)]
+    return "\n".join(lines) + f"\n\n{_against(comparison)}{LEGEND}\n"
+
+
+def latex(comparison: Comparison) -> str:
+    """Return the table as LaTeX, for the package booktabs."""
+    head, rows = cells(comparison)
+    body = [" & ".join(map(_escaped, row)) + r" \\" for row in rows]
+    return "\n".join(
+        [
+            r"\begin{tabular}{l" + "r" * (len(head) - 1) + "}",
+            r"\toprule",
+            " & ".join(map(_escaped, head)) + r" \\",
+            r"\midrule",
+            *body,
+            r"\bottomrule",
+            r"\end{tabular}",
+            f"% {_against(comparison)}{LEGEND}",
+            "",
+        ]
+    )
+
+
+def _against(comparison: Comparison) -> str:
+    return "" if comparison.reference is None else f"Reference: {comparison.reference}. "
+
+
+def percent(value: Mean, digits: int) -> str:
+    """Return a mean in percent, with its error where there is one."""
+    return plain(Mean(100.0 * value.mean, 100.0 * value.error), digits)
+
+
+def plain(value: Mean, digits: int) -> str:
+    """Return a mean with its error where there is one."""
+    if math.isnan(value.mean):
+        return ""
+    error = "" if math.isnan(value.error) else f" ± {value.error:.{digits}f}"
+    return f"{value.mean:.{digits}f}{error}"
+
+
+def difference(line: Line) -> str:
+    """Return the paired difference in points, with its interval where there is one."""
+    found = line.difference
+    if found is None:
+        return ""
+    interval = "" if math.isnan(found.low) else f" [{100 * found.low:+.2f}, {100 * found.high:+.2f}]"
+    return f"{100 * found.mean:+.2f}{interval}"
+
+
+def _escaped(text: str) -> str:
+    for plain_text, escaped in (("%", r"\%"), ("_", r"\_"), ("&", r"\&"), ("±", r"$\pm$")):
+        text = text.replace(plain_text, escaped)
+    return text

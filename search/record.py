@@ -1,0 +1,84 @@
+"""All that is known of a finished run, and where its folder says it."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial
+
+from conf.schema import SearchConfig
+from lightning_snn.errors import RunError
+from lightning_snn.files import read_json
+from lightning_snn.files import write_json
+from search.budget import Budget
+from search.configuration import restore_config
+from search.estimator import Estimator
+from search.sampling import Sample
+from search.sampling import fitted
+from search.study import STUDY
+
+SAMPLES = "samples.json"
+"""Of a run's folder: the samples that its estimator was fitted to."""
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """All that is known of a finished run."""
+
+    result: dict[str, Any]
+    """What ``result.json`` holds."""
+    trials: list[FrozenTrial]
+    samples: list[Sample]
+    """What the estimator was fitted to."""
+    estimator: Estimator
+    config: SearchConfig
+
+    @property
+    def budget(self) -> Budget:
+        """Return the budget, in SynOps on validation data."""
+        values = self.result["budget"]
+        return Budget(values["validation_target_synops"], values["validation_baseline_synops"])
+
+    @property
+    def full(self) -> dict[str, int]:
+        """Return group name -> channels of the dense network, in network order."""
+        widths: dict[str, int] = self.result["baseline"]["widths"]
+        return widths
+
+
+def write_samples(run: Path, samples: Sequence[Sample]) -> None:
+    """Leave the samples in the run's folder, so that it says all there is to say of the run by itself."""
+    write_json(run / SAMPLES, [dataclasses.asdict(sample) for sample in samples])
+
+
+def read_record(run: Path) -> RunRecord:
+    """Return what a finished run's folder holds.
+
+    Raises:
+        ConfigError: If it is not the folder of a search.
+        RunError: If the search is not finished, or was made by another version.
+    """
+    config = restore_config(run)
+    if not (run / "result.json").exists():
+        raise RunError(f"{run} holds a search that is not finished. Give its command again to go on with it.")
+    result = read_json(run / "result.json")
+    if not (run / SAMPLES).exists() or "widths" not in result["baseline"]:
+        raise RunError(f"{run} was made by another version, which left less behind. Make the run again.")
+    samples = [Sample(**values) for values in read_json(run / SAMPLES)]
+    return RunRecord(result, read_trials(run), samples, fitted(samples, config.estimator), config)
+
+
+def read_trials(run: Path) -> list[FrozenTrial]:
+    """Return all trials of a run.
+
+    Raises:
+        RunError: If there is no record of them.
+    """
+    file = run / "study.db"
+    if not file.exists():
+        raise RunError(f"{run} holds no study.db. Name the folder of a search, below runs/.")
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna.load_study(study_name=STUDY, storage=f"sqlite:///{file}").get_trials()

@@ -23,7 +23,7 @@ th:first-child, td:first-child { text-align: left; padding-left: 0; white-space:
 th { font-weight: 600; border-bottom-color: #888; }
 figure { margin: 2rem 0; }
 figure > svg { display: block; width: 100%; max-width: 38rem; height: auto; }
-figure > svg text { font-family: system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", sans-serif !important; }
+figure > svg text { font-family: system-ui, -apple-system, "Segoe UI", Roboto, sans-serif !important; }
 figcaption { font-size: .93rem; color: #444; margin-top: .4rem; }
 figcaption b { color: #1a1a1a; }
 .steps td:nth-child(2) { text-align: left; white-space: normal; }
@@ -73,12 +73,12 @@ def page(title: str, sections: Iterable[str], *, wide: bool = False) -> str:
         sections: HTML.
         wide: Whether it has wide tables.
     """
+    width = "wide" if wide else "narrow"
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{html.escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body{' class="wide"' if wide else ''}>\n"
-        + "\n".join(sections)
-        + "\n</body>\n</html>\n"
+        f"<title>{html.escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n"
+        f'<body class="{width}">\n' + "\n".join(sections) + "\n</body>\n</html>\n"
     )
 
 

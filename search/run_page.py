@@ -26,6 +26,7 @@ from search.figures import figure_svg
 from search.figures import layers_figure
 from search.figures import progress_figure
 from search.figures import trade_off_figure
+from search.objective import best_trial
 from search.objective import is_feasible
 from search.record import RunRecord
 from search.result import notes
@@ -57,8 +58,8 @@ CAPTIONS: Final = {
     ),
     "layers": (
         "Which layers cost what, and how much do they fire?",
-        "Measured on test data, per sample. A layer's SynOps fall with its own channels, with those before it, and "
-        "with the rate at which its inputs fire. Layers with a * do not count in the budget.",
+        "Measured on test data, per sample. A layer's SynOps fall with its own channels, with those before it, and with "
+        "the rate at which its inputs fire. Layers with a * do not count in the budget.",
     ),
 }
 """What each picture answers, and how to read it."""
@@ -144,7 +145,80 @@ def _verdict(result: Mapping[str, Any]) -> str:
 def _comparison(result: Mapping[str, Any]) -> str:
     before, after = result["baseline"], result["result"]
     rows = [
-        (step, what, *(("", "") if key is None else (_duration(seconds[key]), _percent(seconds[key] / total))))
+        (title, f"{100.0 * before[key]:.2f} %", f"{100.0 * after[key]:.2f} %", _points(after[key] - before[key]))
+        for title, key in (("test accuracy", "test_accuracy"), ("validation accuracy", "validation_accuracy"))
+    ]
+    for title, key, scale, digits in (
+        ("SynOps per sample, test data", "synops", 1.0, 0),
+        ("parameters", "parameters", 1.0, 0),
+        ("MACs per sample, layers with analog input", "macs", 1.0, 0),
+        ("size, KiB", "size_bytes", 1.0 / 1024.0, 1),
+        ("latency of a batch, ms", "batch_seconds", 1000.0, 2),
+    ):
+        old, new = scale * before[key], scale * after[key]
+        rows.append((title, f"{old:,.{digits}f}", f"{new:,.{digits}f}", _percent(new / old) if old else "-"))
+    return "<h2>Before and after</h2>\n" + table(("", "dense", "result", "result / dense"), rows)
+
+
+def _estimator(record: RunRecord) -> str:
+    fitted, dense = record.result["estimator"], record.budget.baseline
+    lines = [f"Fitted to {fitted['samples']} pruned networks, measured before and after fine-tuning"]
+    if fitted["slope"] is not None and fitted["intercept"] is not None:
+        sign = "-" if fitted["intercept"] < 0.0 else "+"
+        lines[0] += f": SynOps after = {fitted['slope']:.3f} x before {sign} {abs(fitted['intercept']):,.0f}"
+    lines[0] += "."
+    if fitted["holdout_mae_fraction"] is not None:
+        lines.append(
+            "The SynOps of samples near the budget, each left out in turn, are predicted with a mean error of "
+            f"{_percent(fitted['holdout_mae_fraction'], 2)} of the dense network's."
+        )
+    lower, mean, upper = (fitted[key] / dense for key in ("lower", "predicted_synops", "upper"))
+    measured = record.result["result"]["synops"] / record.result["baseline"]["synops"]
+    confidence = _percent(record.config.estimator.confidence, 0)
+    lines.append(
+        f"For the chosen network it predicted {_percent(mean)} of the dense network's SynOps, between "
+        f"{_percent(lower)} and {_percent(upper)} (each bound with {confidence} confidence); "
+    )
+    if record.result["budget"]["tightened"]:
+        lines[-1] += f"after it was made smaller, {_percent(measured)} were measured."
+    else:
+        where = "below" if measured < lower else "above" if measured > upper else "within"
+        lines[-1] += f"{_percent(measured)} were measured, {where} these bounds."
+    return "<h2>Estimator</h2>\n<p>" + html.escape(" ".join(lines)) + "</p>"
+
+
+def _steps(record: RunRecord) -> str:
+    """Say what each step came to and took."""
+    result, seconds = record.result, record.result["seconds"]
+    dense, small, fitted = result["baseline"], result["result"], result["estimator"]
+    best, tightened = best_trial(record.trials), result["budget"]["tightened"]
+    steps = (
+        ("1 settings", f"{result['data']}, {result['network']}, budget {_percent(record.budget.fraction)}", None),
+        ("2 dense network", f"validation accuracy {_percent(dense['validation_accuracy'])}", "baseline"),
+        ("3 estimator", f"{fitted['samples']} networks pruned and fine-tuned", "estimator"),
+        (
+            "4 search",
+            f"{result['evaluations']} networks measured; best: "
+            + ("none" if best is None else f"{_percent(best.user_attrs['accuracy'])} before fine-tuning"),
+            "search",
+        ),
+        (
+            "5 fine-tuning",
+            f"validation accuracy {_percent(small['validation_accuracy'])}"
+            + (f", tightened {tightened} x" if tightened else ""),
+            "finetune",
+        ),
+        ("6 verification", f"test accuracy {_percent(small['test_accuracy'])}, once", "verify"),
+        ("7 artifact", "best/ holds the network; this page", None),
+    )
+    total = seconds["total"] or 1.0
+    rows = [
+        (
+            step,
+            what,
+            "" if key is None else _duration(seconds[key]),
+            "" if key is None else _percent(seconds[key] / total),
+        )
         for step, what, key in steps
     ]
     rows.append(("total", "", _duration(seconds["total"]), ""))

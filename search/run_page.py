@@ -58,8 +58,8 @@ CAPTIONS: Final = {
     ),
     "layers": (
         "Which layers cost what, and how much do they fire?",
-        "Measured on test data, per sample. A layer's SynOps fall with its own channels, with those before it, and with "
-        "the rate at which its inputs fire. Layers with a * do not count in the budget.",
+        "Measured on test data, per sample. A layer's SynOps fall with its own channels, with those before it, and "
+        "with the rate at which its inputs fire. Layers with a * do not count in the budget.",
     ),
 }
 """What each picture answers, and how to read it."""

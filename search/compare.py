@@ -41,27 +41,27 @@ def _compare(arguments: Sequence[str]) -> int:
             raise ConfigError(f"A comparison has several: found --{key}. Write --{instead}, separated by commas.")
     config = load(CompareConfig, "compare", arguments)
     from search.comparison.plan import plan_runs
+    from search.comparison.run import About
     from search.comparison.run import run_comparison  # only now, with a valid command line
 
+    named = f"{config.data.name}-{config.network.name}"
+    name = config.name or f"compare-{named}-{digest([config.strategies, config.seeds, config.targets])}"
     settings = [f"{key}={value}" for key, value in parse_arguments(arguments) if key not in OWN]
     settings.append(f"strategy.evaluations={config.strategy.evaluations}")
+    if config.logger.name != "none" and config.logger.group is None:
+        settings.append(f"logger.group={name}")
     planned = plan_runs(
         settings,
         {name: (f"strategy={name}",) for name in config.strategies},
         targets=config.targets or [config.budget.target],
         seeds=config.seeds,
     )
-    name = config.name or f"compare-{config.data.name}-{config.network.name}-{digest([each.title for each in planned])}"
-    command = shlex.join(["python", "-m", "search.compare", *arguments])
-    return run_comparison(
-        planned,
-        Path(config.runs) / name,
+    about = About(
         title=f"{config.network.name} on {config.data.name}: {', '.join(config.strategies)}",
-        command=command,
+        command=shlex.join(["python", "-m", "search.compare", *arguments]),
         reference=config.reference,
-        workers=config.workers,
-        task=config.task,
     )
+    return run_comparison(planned, Path(config.runs) / name, about, workers=config.workers, task=config.task)
 
 
 def help_text() -> str:

@@ -21,6 +21,7 @@ from conf.schema import SearchConfig
 from lightning_snn._wandb import start_wandb
 from search.configuration import run_name
 from search.figures import figure_png
+from search.objective import best_trial
 from search.objective import is_feasible
 from search.record import RunRecord
 from search.run_page import draw_figures
@@ -40,6 +41,8 @@ TRIAL_COLUMNS = (
     "parameters",
     "widths",
 )
+EVALUATIONS = "evaluations"
+"""Distinct networks so far: what curves of several strategies are drawn against."""
 SAMPLE_COLUMNS = ("index", "pre", "post", "accuracy_pre", "accuracy_post")
 
 
@@ -91,8 +94,10 @@ class WandbTracker:
         self._run = start_wandb(
             config, folder, name=run_name(config), group=_group(config), tags=[config.strategy.name]
         )
-        self._run.define_metric("trial/*", summary="none")  # the last trial is no summary of a run
+        self._run.define_metric("trial/*", step_metric=EVALUATIONS, summary="none")  # the last trial sums up nothing
+        self._run.define_metric("best_feasible_accuracy", step_metric=EVALUATIONS, summary="max")
         self._samples: list[Sample] = []
+        self._networks: set[tuple[int, ...]] = set()
         self._is_finished = False
 
     def sample(self, sample: Sample) -> None:
@@ -101,9 +106,10 @@ class WandbTracker:
 
     def trial(self, trial: FrozenTrial, best: FrozenTrial | None) -> None:
         """Log a trial as the step of its number, unless W&B has it."""
+        self._networks.add(tuple(trial.user_attrs.get("widths", {}).values()))
         if trial.number < self._run.starting_step:
             return
-        row: dict[str, Any] = {
+        row: dict[str, Any] = {EVALUATIONS: len(self._networks)} | {
             f"trial/{name}": value
             for name, value in zip(TRIAL_COLUMNS, _trial_row(trial), strict=True)
             if isinstance(value, int | float)
@@ -144,6 +150,16 @@ def open_tracker(config: SearchConfig, folder: Path) -> Tracker:
         RunError: If W&B does not start.
     """
     return NoTracker() if config.logger.name == "none" else WandbTracker(config, folder)
+
+
+def send(record: RunRecord, tracker: Tracker) -> None:
+    """Tell a tracker all of a finished run."""
+    for sample in record.samples:
+        tracker.sample(sample)
+    for count, trial in enumerate(record.trials, 1):
+        tracker.trial(trial, best_trial(record.trials[:count]))
+    tracker.finish(record)
+    tracker.close()
 
 
 def _trial_row(trial: FrozenTrial) -> list[Any]:

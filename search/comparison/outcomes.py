@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from optuna.trial import FrozenTrial
 
 from lightning_snn.files import read_json
-from search.comparison.plan import Planned
+from search.comparison.plan import Member
 from search.objective import best_so_far
 from search.record import read_trials
 
@@ -41,22 +41,22 @@ class Outcome:
     total_seconds: float
 
 
-def read_outcome(planned: Planned) -> Outcome:
+def read_outcome(member: Member) -> Outcome:
     """Read what a finished search left.
 
     Raises:
         RunError: If it is not finished, or its record cannot be read.
     """
-    result = read_json(planned.folder / "result.json")
-    trials = read_trials(planned.folder)
+    result = read_json(member.folder / "result.json")
+    trials = read_trials(member.folder)
     curve = best_so_far(trials)
     before, after = result["baseline"], result["result"]
     share = after["synops"] / before["synops"]
     return Outcome(
-        variant=planned.variant,
-        target=planned.target,
-        seed=planned.seed,
-        run=planned.folder.name,
+        variant=member.variant,
+        target=member.target,
+        seed=member.seed,
+        run=member.folder.name,
         best=curve[-1] if curve else 0.0,
         curve=curve,
         front=pareto_front(trials, result["budget"]["target_fraction"]),

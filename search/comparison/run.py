@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -9,12 +10,14 @@ from rich.table import Table
 
 from lightning_snn.errors import RunError
 from lightning_snn.files import locked
+from lightning_snn.files import read_json
 from lightning_snn.files import write_json
 from lightning_snn.files import write_text
 from lightning_snn.progress import Reporter
 from search.comparison.execution import carry_out
 from search.comparison.outcomes import read_outcome
 from search.comparison.page import write_page
+from search.comparison.plan import Member
 from search.comparison.plan import Planned
 from search.comparison.summary import Comparison
 from search.comparison.summary import compare
@@ -22,25 +25,37 @@ from search.comparison.tables import cells
 from search.comparison.tables import latex
 from search.comparison.tables import markdown
 
+PLAN = "plan.json"
+"""Of a comparison's folder: what it consists of, so that all else can be made again from the runs."""
+ON_TERMINAL = (
+    "strategy",
+    "budget, %",
+    "best validation, %",
+    "difference [95 %], points",
+    "test, %",
+    "SynOps, %",
+    "met",
+)
+
+
+@dataclass(frozen=True)
+class About:
+    """What a comparison is called, how it is made, and what its variants are held against."""
+
+    title: str
+    command: str
+    reference: str
+
 
 def run_comparison(
-    planned: Sequence[Planned],
-    folder: Path,
-    *,
-    title: str,
-    command: str,
-    reference: str,
-    workers: int,
-    task: int | None,
+    planned: Sequence[Planned], folder: Path, about: About, *, workers: int, task: int | None = None
 ) -> int:
     """Carry out what is left of a comparison, and write its page and tables.
 
     Args:
         planned: All its searches.
         folder: Of the comparison.
-        title: Of the page.
-        command: That this is.
-        reference: Variant that the others are held against.
+        about: What is said of it.
         workers: Searches at a time.
         task: Only this one, and no page.
 
@@ -56,41 +71,59 @@ def run_comparison(
             raise RunError(f"task is one of {len(planned)} searches, 0 to {len(planned) - 1}, found {task}.")
         with Reporter(console) as reporter, reporter.phase("searches", 1) as phase:
             failed = carry_out([planned[task]], 1, folder / "logs", phase)
-        return _said(console, failed) if failed else 0
+        return _exit_code(console, failed, met=True)
     with locked(folder, wait=False):
+        write_plan(folder, planned, about)
         with Reporter(console) as reporter, reporter.phase("searches", len(planned)) as phase:
             failed = carry_out(planned, workers, folder / "logs", phase)
-        comparison = read_comparison(planned, title=title, command=command, reference=reference, failed=failed)
+        comparison = summarise(planned, about, failed)
         write_comparison(folder, comparison)
     console.print(comparison_table(comparison))
-    console.print(f"{folder / 'compare.html'} shows it; compare.json, compare.md and compare.tex lie beside it.")
-    return 0 if all(each.met for each in comparison.outcomes) and not _said(console, failed) else 3
+    say_where(console, folder)
+    return _exit_code(console, failed, met=all(each.met for each in comparison.outcomes))
 
 
-def read_comparison(
-    planned: Sequence[Planned], *, title: str, command: str, reference: str, failed: Mapping[str, str]
-) -> Comparison:
-    """Summarise the finished searches of a plan.
+def write_plan(folder: Path, members: Sequence[Member], about: About) -> None:
+    """Leave in the folder of a comparison what it consists of; runs are named relative to the folder beside it."""
+    listed = [
+        {"variant": each.variant, "target": each.target, "seed": each.seed, "run": str(each.folder.resolve())}
+        for each in members
+    ]
+    write_json(folder / PLAN, {"schema": 1, **vars(about), "members": listed})
+
+
+def read_plan(folder: Path) -> tuple[list[Member], About]:
+    """Return what a comparison consists of. Runs that were moved together with its folder are found beside it.
+
+    Raises:
+        RunError: If it is not the folder of a comparison.
+    """
+    plan = read_json(folder / PLAN)
+    members = []
+    for each in plan["members"]:
+        run = Path(each["run"])
+        beside = folder.parent / run.name
+        found = beside if beside.exists() else run
+        members.append(Member(each["variant"], each["target"], each["seed"], found))
+    return members, About(plan["title"], plan["command"], plan["reference"])
+
+
+def summarise(members: Sequence[Member], about: About, failed: Mapping[str, str]) -> Comparison:
+    """Summarise the finished searches of a comparison.
 
     Raises:
         RunError: If none is finished.
     """
-    order = list(dict.fromkeys(each.variant for each in planned))
-    finished = [each for each in planned if (each.folder / "result.json").exists()]
+    order = list(dict.fromkeys(each.variant for each in members))
+    finished = [each for each in members if each.is_finished]
     if not finished:
         reasons = "; ".join(dict.fromkeys(failed.values())) or "none was carried out"
         raise RunError(f"No search of the comparison has a result ({reasons}). Mend that, and give the command again.")
+    missing = {each.title: failed.get(each.title, "not carried out yet") for each in members if not each.is_finished}
     outcomes = sorted(
         map(read_outcome, finished), key=lambda each: (-each.target, order.index(each.variant), each.seed)
     )
-    return compare(
-        title,
-        command,
-        outcomes,
-        reference=reference,
-        evaluations=max(each.config.strategy.evaluations for each in planned),
-        failed=failed,
-    )
+    return compare(about.title, about.command, outcomes, reference=about.reference, failed=missing)
 
 
 def write_comparison(folder: Path, comparison: Comparison) -> None:
@@ -102,18 +135,27 @@ def write_comparison(folder: Path, comparison: Comparison) -> None:
 
 
 def comparison_table(comparison: Comparison) -> Table:
-    """Return the table for a terminal."""
+    """Return the table for a terminal, with the columns that matter most."""
     head, rows = cells(comparison)
-    table = Table(title=comparison.title, caption=f"Reference: {comparison.reference}.")
-    for index, name in enumerate(head):
-        table.add_column(name, justify="left" if index == 0 else "right")
+    shown = [index for index, name in enumerate(head) if name in ON_TERMINAL]
+    against = f"Difference from {comparison.reference}. " if comparison.reference else ""
+    table = Table(title=comparison.title, caption=f"{against}All columns are in compare.html and compare.md.")
+    for index in shown:
+        table.add_column(head[index], justify="left" if index == 0 else "right")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(row[index] for index in shown))
     return table
 
 
-def _said(console: Console, failed: Mapping[str, str]) -> int:
+def say_where(console: Console, folder: Path) -> None:
+    """Say where the files of a comparison are."""
+    console.print(
+        f"{folder / 'compare.html'} shows it; compare.json, compare.md and compare.tex lie beside it.", soft_wrap=True
+    )
+
+
+def _exit_code(console: Console, failed: Mapping[str, str], *, met: bool) -> int:
     """Say what failed; return the exit code."""
     for title, why in failed.items():
-        console.print(f"[bold]{title}[/bold] failed: {why}", highlight=False)
-    return 3 if failed else 0
+        console.print(f"{title} failed: {why}", highlight=False, soft_wrap=True)
+    return 0 if met and not failed else 3

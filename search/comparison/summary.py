@@ -64,6 +64,7 @@ class Comparison:
     reference: str | None
     """Variant that the others are held against; None where it is not among them."""
     evaluations: int
+    """Of the longest search."""
     outcomes: list[Outcome]
     lines: list[Line]
     failed: Mapping[str, str]
@@ -90,7 +91,6 @@ def compare(
     outcomes: Sequence[Outcome],
     *,
     reference: str,
-    evaluations: int,
     failed: Mapping[str, str],
 ) -> Comparison:
     """Summarise outcomes.
@@ -100,13 +100,13 @@ def compare(
         command: That makes it.
         outcomes: Finished searches, in the order of their variants.
         reference: Variant that the others are held against.
-        evaluations: Of each search.
         failed: Searches without a result.
     """
     lines: list[Line] = []
     for target in dict.fromkeys(each.target for each in outcomes):
         lines += _lines_of([each for each in outcomes if each.target == target], reference)
     known = reference if any(each.variant == reference for each in outcomes) else None
+    evaluations = max(each.evaluations for each in outcomes)
     return Comparison(title, command, known, evaluations, list(outcomes), lines, failed)
 
 

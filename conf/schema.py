@@ -429,13 +429,34 @@ class CompareConfig(SearchConfig):
         """Check ranges."""
         super().__post_init__()
         _at_least("workers", self.workers, 1)
-        for key, values in (("strategies", self.strategies), ("seeds", self.seeds), ("targets", self.targets)):
-            if len(set(values)) != len(values):
-                raise ConfigError(f"{key} names each once, found {', '.join(map(str, values))}.")
-            if not values and key != "targets":
-                raise ConfigError(f"{key} needs at least one, found none.")
+        _each_once("strategies", self.strategies)
+        _each_once("seeds", self.seeds)
+        if self.targets:
+            _each_once("targets", self.targets)
+
+
+@dataclass
+class AblateConfig(SearchConfig):
+    """One call of ``python -m search.ablate``."""
+
+    seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
+    """Seeds, separated by commas."""
+    workers: int = 1
+    """Searches or samples at a time, one thread each."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        super().__post_init__()
+        _at_least("workers", self.workers, 1)
+        _each_once("seeds", self.seeds)
 
 
 def _one_of(key: str, value: str, names: tuple[str, ...]) -> None:
     if value not in names:
         raise ConfigError(f"{key} must be one of {', '.join(names)}, found {value!r}.")
+
+
+def _each_once(key: str, values: list[Any]) -> None:
+    if not values or len(set(values)) != len(values):
+        found = ", ".join(map(str, values)) or "none"
+        raise ConfigError(f"{key} are one or more, each named once, found {found}.")

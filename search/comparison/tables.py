@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Final
 
 from search.comparison.summary import Comparison
@@ -51,29 +52,25 @@ def cells(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
 
 def markdown(comparison: Comparison) -> str:
     """Return the table as Markdown."""
-    head, rows = cells(comparison)
-    rule = ["---", *["---:"] * (len(head) - 1)]
-    lines = ["| " + " | ".join(row) + " |" for row in (head, rule, *rows)]
-    return "\n".join(lines) + f"\n\n{_against(comparison)}{LEGEND}\n"
+    return f"{markdown_table(*cells(comparison))}\n{_against(comparison)}{LEGEND}\n"
 
 
 def latex(comparison: Comparison) -> str:
     """Return the table as LaTeX, for the package booktabs."""
-    head, rows = cells(comparison)
-    body = [" & ".join(map(_escaped, row)) + r" \\" for row in rows]
-    return "\n".join(
-        [
-            r"\begin{tabular}{l" + "r" * (len(head) - 1) + "}",
-            r"\toprule",
-            " & ".join(map(_escaped, head)) + r" \\",
-            r"\midrule",
-            *body,
-            r"\bottomrule",
-            r"\end{tabular}",
-            f"% {_against(comparison)}{LEGEND}",
-            "",
-        ]
-    )
+    return f"{latex_table(*cells(comparison))}% {_against(comparison)}{LEGEND}\n"
+
+
+def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table as Markdown: first column to the left, the others to the right."""
+    rule = ["---", *["---:"] * (len(head) - 1)]
+    return "".join("| " + " | ".join(row) + " |\n" for row in (head, rule, *rows))
+
+
+def latex_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table as LaTeX, for the package booktabs."""
+    top, *body = (" & ".join(map(_escaped, row)) + r" \\" for row in (head, *rows))
+    lines = [r"\begin{tabular}{l" + "r" * (len(head) - 1) + "}", r"\toprule", top, r"\midrule", *body]
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
 
 
 def _against(comparison: Comparison) -> str:

@@ -1,0 +1,80 @@
+"""``python -m search.ablate NAME``: one question, one page.
+
+Exit codes: 0 done, 2 wrong input (one sentence), 130 and 143 interrupted.
+"""
+
+import pkgutil
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from conf import help as conf_help
+from conf.identity import digest
+from conf.loading import load
+from conf.loading import parse_arguments
+from conf.schema import AblateConfig
+from conf.schema import ConfigError
+from lightning_snn._command import run_command
+from lightning_snn.errors import nearest
+from search.ablations import ABLATIONS
+
+USAGE = """\
+Answer one question by runs of its own: a table, a picture and a conclusion that a rule draws from the numbers.
+
+  python -m search.ablate estimator-samples
+  python -m search.ablate reward --seeds 0,1,2,3,4 --workers 2
+  python -m search.ablate estimator-form --data cifar10 --network vgg_compact
+
+Out: runs/NAME/ablation.html, .md, .tex and .json. What is finished is not done again, so the same command goes on
+where an interrupted one was. It says what it costs before it starts.
+
+Questions (python -m search.ablate NAME):
+"""
+OWN = ("seeds", "workers", "name", "seed", "budget.target")
+"""Settings that are not handed on to each search as they are."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Answer one question; return the exit code."""
+    return run_command(_ablate, arguments, help_text)
+
+
+def _ablate(arguments: Sequence[str]) -> int:
+    if not arguments or arguments[0].startswith("-") or "=" in arguments[0]:
+        raise ConfigError(f"Name a question first, such as python -m search.ablate reward. {nearest('', ABLATIONS)}")
+    question, *rest = arguments
+    if question not in ABLATIONS:
+        raise ConfigError(f"No ablation is called {question!r}. {nearest(question, ABLATIONS)}")
+    config = load(AblateConfig, "ablate", rest)
+    from rich.console import Console
+
+    from lightning_snn.files import locked
+    from lightning_snn.progress import Reporter
+    from search.ablations.ablation import Setting
+    from search.ablations.finding import write_finding
+
+    ablation = pkgutil.resolve_name(ABLATIONS[question][0])
+    settings = [f"{key}={value}" for key, value in parse_arguments(rest) if key not in OWN]
+    named = f"{question}-{config.data.name}-{config.network.name}"
+    name = config.name or f"ablate-{named}-{digest([config.seeds, config.budget.target, settings])}"
+    setting = Setting(config, settings, Path(config.runs) / name)
+    console = Console()
+    with locked(setting.folder, wait=False):
+        console.print(ablation.cost(setting), soft_wrap=True, highlight=False)
+        with Reporter(console) as reporter, reporter.phase(question) as phase:
+            finding = ablation.find(setting, phase)
+        write_finding(setting.folder, finding, shlex.join(["python", "-m", "search.ablate", *arguments]))
+    console.print(f"\n{finding.question}\n{finding.conclusion}\n", soft_wrap=True, highlight=False)
+    console.print(f"{setting.folder / 'ablation.html'} shows it.", soft_wrap=True)
+    return 0
+
+
+def help_text() -> str:
+    """Return what ``--help`` prints."""
+    width = max(map(len, ABLATIONS)) + 2
+    questions = "".join(f"  {name:<{width}}{question}\n" for name, (_, question) in ABLATIONS.items())
+    return conf_help.help_text(USAGE + questions, AblateConfig)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

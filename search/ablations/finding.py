@@ -1,0 +1,59 @@
+"""What an ablation found: one table, one picture, one paragraph; and the files that say it."""
+
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import plotly.graph_objects as go
+from plotly.offline import get_plotlyjs
+
+from lightning_snn.files import write_json
+from lightning_snn.files import write_text
+from search._page import page
+from search._page import sortable_table
+from search.comparison.tables import latex_table
+from search.comparison.tables import markdown_table
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One ablation, finished."""
+
+    name: str
+    question: str
+    conclusion: str
+    """Drawn from the numbers by a rule that the ablation's docstring states."""
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    legend: str
+    """How table and picture are read."""
+    figure: go.Figure
+    values: Any
+    """The numbers behind it, plain."""
+
+
+def write_finding(folder: Path, finding: Finding, command: str) -> None:
+    """Write ``ablation.html``, ``.md``, ``.tex`` and ``.json``; each is replaced whole."""
+    drawn = finding.figure.to_html(
+        full_html=False, include_plotlyjs=False, div_id="picture", config={"responsive": True, "displaylogo": False}
+    )
+    sections = [
+        f"<h1>{html.escape(finding.question)}</h1>",
+        f'<p class="verdict met">{html.escape(finding.conclusion)}</p>',
+        f"<script>{get_plotlyjs()}</script>",
+        f"<figure>\n{drawn}\n<figcaption>{html.escape(finding.legend)}</figcaption>\n</figure>",
+        sortable_table(finding.head, finding.rows),
+        f"<h2>To do it again</h2>\n<pre>{html.escape(command)}</pre>",
+    ]
+    write_text(folder / "ablation.html", page(finding.question, sections, wide=True))
+    table = markdown_table(finding.head, finding.rows)
+    text = f"# {finding.question}\n\n{finding.conclusion}\n\n{table}\n{finding.legend}\n\n    {command}\n"
+    write_text(folder / "ablation.md", text)
+    write_text(folder / "ablation.tex", f"{latex_table(finding.head, finding.rows)}% {finding.legend}\n")
+    values = {"schema": 1, "name": finding.name, "question": finding.question, "conclusion": finding.conclusion}
+    table_values = {"head": list(finding.head), "rows": [list(row) for row in finding.rows]}
+    write_json(
+        folder / "ablation.json", {**values, "command": command, "table": table_values, "values": finding.values}
+    )

@@ -1,0 +1,151 @@
+"""Ablations that are comparisons: the same search with one thing changed, seed by seed against a reference.
+
+Conclusion by rule: a variant is called better or worse where the 95 % interval of its paired difference from the
+reference leaves 0 out; of all others it is said that no difference could be shown.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import plotly.graph_objects as go
+
+from lightning_snn.progress import Phase
+from search.ablations.ablation import Setting
+from search.ablations.finding import Finding
+from search.comparison.execution import carry_out
+from search.comparison.plan import Planned
+from search.comparison.plan import plan_runs
+from search.comparison.run import About
+from search.comparison.run import summarise
+from search.comparison.summary import Comparison
+from search.comparison.summary import Line
+from search.comparison.summary import what_seeds_can_show
+from search.comparison.tables import LEGEND
+from search.comparison.tables import cells
+from search.comparison.tables import difference
+
+
+@dataclass(frozen=True)
+class SearchAblation:
+    """Variants of a search."""
+
+    name: str
+    question: str
+    variants: Mapping[str, Sequence[str]]
+    """Name -> settings."""
+    reference: str
+    shared: Sequence[str] = ()
+    """Settings of all variants; those of the command line come after them, those of a variant last."""
+
+    def plan(self, setting: Setting) -> list[Planned]:
+        """Return its searches."""
+        given = {each.partition("=")[0] for each in setting.arguments}
+        shared = [each for each in self.shared if each.partition("=")[0] not in given]
+        return plan_runs(
+            [*shared, *setting.arguments],
+            self.variants,
+            targets=[setting.config.budget.target],
+            seeds=setting.config.seeds,
+        )
+
+    def cost(self, setting: Setting) -> str:
+        """Say how many searches are left, and what they consist of."""
+        left = [each for each in self.plan(setting) if not each.is_finished]
+        return what_searches_cost(left)
+
+    def find(self, setting: Setting, phase: Phase) -> Finding:
+        """Carry out the searches, and hold each variant against the reference."""
+        planned = self.plan(setting)
+        failed = carry_out(planned, setting.config.workers, setting.folder / "logs", phase)
+        comparison = summarise(planned, About(self.question, "", self.reference), failed)
+        return self.conclude(comparison)
+
+    def conclude(self, comparison: Comparison) -> Finding:
+        """Say what a finished comparison found."""
+        head, rows = cells(comparison)
+        return Finding(
+            name=self.name,
+            question=self.question,
+            conclusion=conclusion(comparison),
+            head=["variant", *head[1:]],
+            rows=rows,
+            legend=f"Difference from {self.reference!r}. {LEGEND}",
+            figure=bars(comparison),
+            values=[dataclasses.asdict(line) for line in comparison.lines],
+        )
+
+
+def what_searches_cost(left: Sequence[Planned]) -> str:
+    """Say what searches consist of, before they are carried out."""
+    if not left:
+        return "All searches are there: only the page is made."
+    seeds = len({each.seed for each in left})
+    configs = [each.config for each in left]
+    return (
+        f"{len(left)} searches are left, with {seeds} {'seed' if seeds == 1 else 'seeds'}: "
+        f"{sum(config.strategy.evaluations for config in configs):,} evaluations at most, {len(left)} final fine-tunings "
+        f"of {configs[0].finetuning.epochs} epochs; and where no other run left them, dense networks of "
+        f"{configs[0].training.epochs} epochs and {configs[0].estimator.min_samples} to "
+        f"{configs[0].estimator.max_samples} samples for each estimator, of {configs[0].finetuning.epochs} epochs."
+    )
+
+
+def conclusion(comparison: Comparison) -> str:
+    """Return the paragraph that the rule of this module draws from a comparison."""
+    lines = [line for line in comparison.lines if line.difference is not None]
+    said = []
+    for word, chosen in (
+        ("better", [x for x in lines if _low(x) > 0.0]),
+        ("worse", [x for x in lines if _high(x) < 0.0]),
+    ):
+        if chosen:
+            named = "; ".join(f"{line.variant} ({difference(line)} points)" for line in chosen)
+            said.append(f"By best validation accuracy, {word} than {comparison.reference}: {named}.")
+    rest = [line.variant for line in lines if not (_low(line) > 0.0 or _high(line) < 0.0)]
+    if rest:
+        said.append(f"No difference from {comparison.reference} could be shown for {', '.join(rest)}.")
+    missed = [
+        f"{line.variant} ({line.seeds - line.met} of {line.seeds})"
+        for line in comparison.lines
+        if line.met < line.seeds
+    ]
+    said.append(f"The budget was missed by {', '.join(missed)}." if missed else "All results met the budget.")
+    seeds = min(line.seeds for line in comparison.lines)
+    return " ".join([*said, what_seeds_can_show(seeds, len(lines))])
+
+
+def bars(comparison: Comparison) -> go.Figure:
+    """Draw the best validation accuracy before, and the test accuracy after fine-tuning, of each variant."""
+    figure = go.Figure()
+    names = [line.variant for line in comparison.lines]
+    for title, colour, values in (
+        ("best validation accuracy, before fine-tuning", "#0072B2", [line.best for line in comparison.lines]),
+        ("test accuracy, after fine-tuning", "#009E73", [line.test_accuracy for line in comparison.lines]),
+    ):
+        figure.add_scatter(
+            x=names,
+            y=[100.0 * value.mean for value in values],
+            error_y={"array": [0.0 if math.isnan(value.error) else 100.0 * value.error for value in values]},
+            mode="markers",
+            marker={"size": 10, "color": colour},
+            name=title,
+        )
+    figure.update_layout(
+        template="plotly_white",
+        height=430,
+        yaxis={"title": "accuracy, %"},
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"},
+        margin={"l": 60, "r": 15, "t": 15, "b": 50},
+    )
+    return figure
+
+
+def _low(line: Line) -> float:
+    return math.nan if line.difference is None else line.difference.low
+
+
+def _high(line: Line) -> float:
+    return math.nan if line.difference is None else line.difference.high

@@ -52,8 +52,13 @@ def write_finding(folder: Path, finding: Finding, command: str) -> None:
     text = f"# {finding.question}\n\n{finding.conclusion}\n\n{table}\n{finding.legend}\n\n    {command}\n"
     write_text(folder / "ablation.md", text)
     write_text(folder / "ablation.tex", f"{latex_table(finding.head, finding.rows)}% {finding.legend}\n")
-    values = {"schema": 1, "name": finding.name, "question": finding.question, "conclusion": finding.conclusion}
-    table_values = {"head": list(finding.head), "rows": [list(row) for row in finding.rows]}
-    write_json(
-        folder / "ablation.json", {**values, "command": command, "table": table_values, "values": finding.values}
-    )
+    values = {
+        "schema": 1,
+        "name": finding.name,
+        "question": finding.question,
+        "conclusion": finding.conclusion,
+        "command": command,
+        "table": {"head": list(finding.head), "rows": [list(row) for row in finding.rows]},
+        "values": finding.values,
+    }
+    write_json(folder / "ablation.json", values)

@@ -84,35 +84,29 @@ def what_searches_cost(left: Sequence[Planned]) -> str:
         return "All searches are there: only the page is made."
     seeds = len({each.seed for each in left})
     configs = [each.config for each in left]
+    first, evaluations = configs[0], sum(config.strategy.evaluations for config in configs)
     return (
-        f"{len(left)} searches are left, with {seeds} {'seed' if seeds == 1 else 'seeds'}: "
-        f"{sum(config.strategy.evaluations for config in configs):,} evaluations at most, {len(left)} final fine-tunings "
-        f"of {configs[0].finetuning.epochs} epochs; and where no other run left them, dense networks of "
-        f"{configs[0].training.epochs} epochs and {configs[0].estimator.min_samples} to "
-        f"{configs[0].estimator.max_samples} samples for each estimator, of {configs[0].finetuning.epochs} epochs."
+        f"{len(left)} searches are left, with {seeds} {'seed' if seeds == 1 else 'seeds'}: {evaluations:,} evaluations "
+        f"at most, {len(left)} final fine-tunings of {first.finetuning.epochs} epochs; and where no other run left "
+        f"them, dense networks of {first.training.epochs} epochs and {first.estimator.min_samples} to "
+        f"{first.estimator.max_samples} samples for each estimator, of {first.finetuning.epochs} epochs."
     )
 
 
 def conclusion(comparison: Comparison) -> str:
     """Return the paragraph that the rule of this module draws from a comparison."""
     lines = [line for line in comparison.lines if line.difference is not None]
+    better, worse = [line for line in lines if _low(line) > 0.0], [line for line in lines if _high(line) < 0.0]
     said = []
-    for word, chosen in (
-        ("better", [x for x in lines if _low(x) > 0.0]),
-        ("worse", [x for x in lines if _high(x) < 0.0]),
-    ):
+    for word, chosen in (("better", better), ("worse", worse)):
         if chosen:
             named = "; ".join(f"{line.variant} ({difference(line)} points)" for line in chosen)
             said.append(f"By best validation accuracy, {word} than {comparison.reference}: {named}.")
-    rest = [line.variant for line in lines if not (_low(line) > 0.0 or _high(line) < 0.0)]
-    if rest:
+    if rest := [line.variant for line in lines if line not in better and line not in worse]:
         said.append(f"No difference from {comparison.reference} could be shown for {', '.join(rest)}.")
-    missed = [
-        f"{line.variant} ({line.seeds - line.met} of {line.seeds})"
-        for line in comparison.lines
-        if line.met < line.seeds
-    ]
-    said.append(f"The budget was missed by {', '.join(missed)}." if missed else "All results met the budget.")
+    short = [line for line in comparison.lines if line.met < line.seeds]
+    missed = ", ".join(f"{line.variant} ({line.seeds - line.met} of {line.seeds})" for line in short)
+    said.append(f"The budget was missed by {missed}." if short else "All results met the budget.")
     seeds = min(line.seeds for line in comparison.lines)
     return " ".join([*said, what_seeds_can_show(seeds, len(lines))])
 

@@ -45,6 +45,7 @@ from search.result import result_table
 from search.run_page import write_report
 from search.sampling import Sample
 from search.sampling import Sampling
+from search.sampling import draw_widths
 from search.space import SearchContext
 from search.space import build_context
 from search.space import refine_target_cost
@@ -131,7 +132,15 @@ def estimate_drift(
     dense, folder = shared_folders(evaluator.task.config)
     config = evaluator.task.config.estimator
     with locked(folder, wait=True), reporter.phase("estimator", config.max_samples) as phase:
-        with Sampling(evaluator, context, budget, dense, folder) as sampling:
+        widths = draw_widths(
+            config.max_samples,
+            seed=evaluator.task.config.seed,
+            full=context.full,
+            low=context.low,
+            cost=context.cost,
+            fraction=budget.fraction,
+        )
+        with Sampling(evaluator, widths, budget, dense, folder) as sampling:
             samples, estimator = sampling.until_tight(
                 lambda sample: phase.advance(
                     f"{sample.pre / budget.baseline:.1%} -> {sample.post / budget.baseline:.1%}"

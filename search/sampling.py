@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures import as_completed
 from dataclasses import dataclass
+from dataclasses import field
 from multiprocessing import active_children
 from multiprocessing import get_context
 from pathlib import Path
@@ -42,7 +43,7 @@ from search.evaluator import Evaluator
 from search.processes import end_with_parent
 
 if TYPE_CHECKING:
-    from search.space import SearchContext
+    pass
 
 Job = tuple[Sequence[int], int, Path]
 """Widths, index, and the folder of its training's checkpoints."""
@@ -63,6 +64,8 @@ class Sample:
     accuracy_post: float
     seconds: float
     """What it took in the process that finished it."""
+    layers: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """Operations of each layer before and after."""
 
 
 def draw_widths(
@@ -111,6 +114,10 @@ def take_sample(evaluator: Evaluator, widths: Sequence[int], index: int, checkpo
         before.accuracy,
         after.accuracy,
         time.perf_counter() - started,
+        {
+            name: (layer.operations, after.synops.layers[name].operations)
+            for name, layer in before.synops.layers.items()
+        },
     )
 
 
@@ -128,27 +135,20 @@ class Sampling:
     """
 
     def __init__(
-        self, evaluator: Evaluator, context: "SearchContext", budget: Budget, dense: Path, folder: Path
+        self, evaluator: Evaluator, widths: Sequence[Sequence[int]], budget: Budget, dense: Path, folder: Path
     ) -> None:
-        """Draw the widths of all samples that could be needed.
+        """Get ready; nothing is measured yet.
 
         Args:
             evaluator: Prunes and measures.
-            context: Groups and static cost.
+            widths: Of all samples that could be needed (:func:`draw_widths`).
             budget: The target, and the baseline that the margin is a share of.
             dense: Folder of the dense network, which worker processes load.
             folder: One JSON file a sample, and checkpoints of those that are being fine-tuned.
         """
         self._config = evaluator.task.config.estimator
-        self._evaluator, self._budget, self._dense, self._folder = evaluator, budget, dense, folder
-        self._widths = draw_widths(
-            self._config.max_samples,
-            seed=evaluator.task.config.seed,
-            full=context.full,
-            low=context.low,
-            cost=context.cost,
-            fraction=budget.fraction,
-        )
+        self._evaluator, self._widths, self._budget = evaluator, widths, budget
+        self._dense, self._folder = dense, folder
         self._pool: ProcessPoolExecutor | None = None
         self._others = set(active_children())
 

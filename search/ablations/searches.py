@@ -14,6 +14,9 @@ import plotly.graph_objects as go
 
 from lightning_snn.progress import Phase
 from search.ablations.ablation import Setting
+from search.ablations.charts import COLOURS
+from search.ablations.charts import chart
+from search.ablations.charts import points
 from search.ablations.finding import Finding
 from search.comparison.execution import carry_out
 from search.comparison.plan import Planned
@@ -113,27 +116,11 @@ def conclusion(comparison: Comparison) -> str:
 
 def bars(comparison: Comparison) -> go.Figure:
     """Draw the best validation accuracy before, and the test accuracy after fine-tuning, of each variant."""
-    figure = go.Figure()
+    figure = chart("", "accuracy, %")
     names = [line.variant for line in comparison.lines]
-    for title, colour, values in (
-        ("best validation accuracy, before fine-tuning", "#0072B2", [line.best for line in comparison.lines]),
-        ("test accuracy, after fine-tuning", "#009E73", [line.test_accuracy for line in comparison.lines]),
-    ):
-        figure.add_scatter(
-            x=names,
-            y=[100.0 * value.mean for value in values],
-            error_y={"array": [0.0 if math.isnan(value.error) else 100.0 * value.error for value in values]},
-            mode="markers",
-            marker={"size": 10, "color": colour},
-            name=title,
-        )
-    figure.update_layout(
-        template="plotly_white",
-        height=430,
-        yaxis={"title": "accuracy, %"},
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"},
-        margin={"l": 60, "r": 15, "t": 15, "b": 50},
-    )
+    best, test = ([getattr(line, key) for line in comparison.lines] for key in ("best", "test_accuracy"))
+    points(figure, names, best, "best validation accuracy, before fine-tuning", COLOURS[0])
+    points(figure, names, test, "test accuracy, after fine-tuning", COLOURS[2])
     return figure
 
 

@@ -1,0 +1,119 @@
+"""How many samples the line needs: error and interval against their number.
+
+Of a pool of 64 samples a seed, the last 16 are left out; of the others, n are drawn without replacement 200 times, a
+line is fitted, and the 16 are predicted. Conclusion by rule: it levels off at the least n whose mean error, over seeds,
+is within 5 % of that with all 48.
+"""
+
+from typing import Final
+
+import numpy as np
+import plotly.graph_objects as go
+
+from lightning_snn.progress import Phase
+from lightning_snn.seeds import seed_for
+from search.ablations.ablation import Setting
+from search.ablations.charts import chart
+from search.ablations.charts import line_with_band
+from search.ablations.finding import Finding
+from search.ablations.pool import Floats
+from search.ablations.pool import pool_config
+from search.ablations.pool import take_pool
+from search.ablations.pool import usual_widths
+from search.ablations.pool import what_pools_cost
+from search.comparison.summary import Mean
+from search.comparison.summary import mean_of
+from search.comparison.tables import percent
+from search.estimator import LinearEstimator
+
+POOL: Final = 64
+HELD_OUT: Final = 16
+COUNTS: Final = (3, 4, 6, 8, 12, 16, 24, 32, 48)
+DRAWS: Final = 200
+LEVEL: Final = 1.05
+
+
+class SamplesAblation:
+    """Error against number of samples."""
+
+    question = "How many samples does the line need?"
+
+    def cost(self, setting: Setting) -> str:
+        """Say how many samples are left to be taken."""
+        return what_pools_cost([(pool_config(setting, seed), POOL, usual_widths) for seed in setting.config.seeds])
+
+    def find(self, setting: Setting, phase: Phase) -> Finding:
+        """Take the pools, and fit lines to parts of them."""
+        found = []
+        for seed in setting.config.seeds:
+            pool = take_pool(pool_config(setting, seed), POOL, phase)
+            found.append(errors_by_count(pool.pre, pool.post, setting.config.estimator.confidence, seed))
+        return conclude(np.array(found))
+
+
+def errors_by_count(pre: Floats, post: Floats, confidence: float, seed: int) -> Floats:
+    """Return mean absolute error, upper margin and coverage of the upper bound, ``[counts, 3]``, of one pool.
+
+    Args:
+        pre: SynOps before fine-tuning, as shares of the dense network's.
+        post: The same after it.
+        confidence: Of the upper bound.
+        seed: Of the draws.
+    """
+    test_pre, test_post = pre[-HELD_OUT:], post[-HELD_OUT:]
+    rest = len(pre) - HELD_OUT
+    rows = []
+    for count in COUNTS:
+        random = np.random.default_rng(seed_for(seed, "estimator-samples", count))
+        drawn = []
+        for _ in range(DRAWS):
+            chosen = random.choice(rest, count, replace=False)
+            predicted = LinearEstimator(confidence).fit(pre[chosen], post[chosen]).predict(test_pre)
+            error, margin = np.abs(predicted.mean - test_post), predicted.upper - predicted.mean
+            drawn.append([error.mean(), margin.mean(), (test_post <= predicted.upper).mean()])
+        rows.append(np.mean(drawn, axis=0))
+    return np.array(rows)
+
+
+def conclude(found_SNK: Floats) -> Finding:
+    """Say where the error levels off.
+
+    Args:
+        found_SNK: What :func:`errors_by_count` returns, of each seed.
+    """
+    means = [[mean_of(found_SNK[:, n, k].tolist()) for k in range(3)] for n in range(len(COUNTS))]
+    last = means[-1][0].mean
+    enough = next(count for count, (error, _, _) in zip(COUNTS, means, strict=True) if error.mean <= LEVEL * last)
+    there, all_of_them = means[COUNTS.index(enough)], means[-1]
+    text = (
+        f"The error of the line levels off at {enough} samples: {percent(there[0], 2)} of the dense network's SynOps, "
+        f"against {percent(all_of_them[0], 2)} with {COUNTS[-1]}. The margin of its bound, which more samples may "
+        f"narrow, is {percent(there[1], 2)} there and {percent(all_of_them[1], 2)} with {COUNTS[-1]}."
+    )
+    return Finding(
+        name="estimator-samples",
+        question=SamplesAblation.question,
+        conclusion=text,
+        head=["samples", "mean error, %", "upper margin, %", "coverage of the bound, %"],
+        rows=[
+            [str(count), percent(error, 2), percent(margin, 2), percent(cover, 1)]
+            for count, (error, margin, cover) in zip(COUNTS, means, strict=True)
+        ],
+        legend=(
+            f"Shares of the dense network's SynOps, mean ± standard error over {len(found_SNK)} seeds; {DRAWS} draws "
+            f"of so many samples, held against the same {HELD_OUT} others."
+        ),
+        figure=_figure([row[0] for row in means], [row[1] for row in means]),
+        values=found_SNK.tolist(),
+    )
+
+
+def _figure(errors: list[Mean], margins: list[Mean]) -> go.Figure:
+    figure = chart("samples", "% of the dense network's SynOps")
+    line_with_band(figure, COUNTS, errors, "mean error", "#0072B2")
+    line_with_band(figure, COUNTS, margins, "upper margin", "#D55E00")
+    figure.update_xaxes(type="log", tickvals=list(COUNTS))
+    return figure
+
+
+SAMPLES: Final = SamplesAblation()

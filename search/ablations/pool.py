@@ -1,0 +1,125 @@
+"""Pools of networks that were pruned, measured, fine-tuned and measured again: what ablations of the estimator rest on.
+
+The first samples of a pool are those that a search with the same settings takes, and are shared with it.
+"""
+
+from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from conf.identity import digest
+from conf.schema import SearchConfig
+from lightning_snn.files import locked
+from lightning_snn.progress import Phase
+from search.ablations.ablation import Setting
+from search.baseline import obtain_baseline
+from search.budget import Budget
+from search.configuration import load_config
+from search.configuration import shared_folders
+from search.sampling import Sample
+from search.sampling import Sampling
+from search.sampling import draw_widths
+from search.space import SearchContext
+from search.space import build_context
+from search.task import SearchTask
+from search.task import check_names
+
+Floats = NDArray[np.float64]
+Draw = Callable[[int, SearchContext, Budget, int], list[list[int]]]
+"""(count, context, budget, seed) -> widths of the samples."""
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Samples of one dense network."""
+
+    budget: Budget
+    dense_layers: dict[str, float]
+    """Operations of each layer of the dense network."""
+    samples: list[Sample]
+
+    @property
+    def pre(self) -> Floats:
+        """Return SynOps before fine-tuning as shares of the dense network's, ``[n]``."""
+        return np.array([sample.pre for sample in self.samples]) / self.budget.baseline
+
+    @property
+    def post(self) -> Floats:
+        """Return SynOps after fine-tuning as shares of the dense network's, ``[n]``."""
+        return np.array([sample.post for sample in self.samples]) / self.budget.baseline
+
+
+def usual_widths(count: int, context: SearchContext, budget: Budget, seed: int) -> list[list[int]]:
+    """Draw widths as searches do: around the target."""
+    return draw_widths(
+        count, seed=seed, full=context.full, low=context.low, cost=context.cost, fraction=budget.fraction
+    )
+
+
+def pool_config(setting: Setting, seed: int, changes: Sequence[str] = ()) -> SearchConfig:
+    """Return the settings of a pool: those of the command line, and ``changes``.
+
+    Raises:
+        ConfigError, SearchError: If one is wrong.
+    """
+    target = f"budget.target={setting.config.budget.target}"
+    workers = f"estimator.workers={setting.config.workers}"
+    config = load_config([*setting.arguments, target, workers, f"seed={seed}", *changes])
+    check_names(config)
+    return config
+
+
+def folder_of(config: SearchConfig, draw: Draw) -> Path:
+    """Return the folder of a pool's samples."""
+    _, folder = shared_folders(config)
+    return folder if draw is usual_widths else folder.with_name(f"{folder.name}-{digest(draw.__name__)}")
+
+
+def missing(config: SearchConfig, count: int, draw: Draw = usual_widths) -> int:
+    """Return how many samples of a pool are still to be taken."""
+    folder = folder_of(config, draw)
+    return sum(not (folder / f"{index:03d}.json").exists() for index in range(count))
+
+
+def take_pool(config: SearchConfig, count: int, phase: Phase, draw: Draw = usual_widths) -> Pool:
+    """Return a pool of so many samples; what is on disk is not taken again.
+
+    Args:
+        config: Of :func:`pool_config`.
+        count: Samples.
+        phase: Counts them.
+        draw: Where their widths come from.
+    """
+    task = SearchTask(config)
+    dense, _ = shared_folders(config)
+    with locked(dense, wait=True):
+        task.recognise_data(dense)
+        baseline = obtain_baseline(task, dense, [])
+    budget = Budget.of(baseline.validation.synops.total, fraction=config.budget.target, synops=None)
+    context = build_context(baseline, budget, low=config.space.low, evaluations=1)
+    folder = folder_of(config, draw)
+    widths = draw(count, context, budget, config.seed)
+    with locked(folder, wait=True), Sampling(baseline.evaluator(task), widths, budget, dense, folder) as sampling:
+        samples = sampling.take(
+            range(count), lambda sample: phase.advance(f"seed {config.seed}, sample {sample.index}")
+        )
+    layers = {name: layer.operations for name, layer in baseline.validation.synops.layers.items()}
+    return Pool(budget, layers, samples)
+
+
+def what_pools_cost(pools: Sequence[tuple[SearchConfig, int, Draw]]) -> str:
+    """Say how many samples are left to be taken, and what they are."""
+    left = sum(missing(config, count, draw) for config, count, draw in pools)
+    if left == 0:
+        return "All samples are there: only the page is made."
+    config = pools[0][0]
+    dense = {shared_folders(each)[0] for each, _, _ in pools}
+    untrained = sum(not (folder / "network").exists() for folder in dense)
+    return (
+        f"{left} samples are left, fine-tunings of {config.finetuning.epochs} epochs, and {untrained} dense networks "
+        f"of {config.training.epochs} epochs."
+    )

@@ -1,0 +1,120 @@
+"""Whether the line holds for a spiking transformer: residuals on a small Spikformer.
+
+Channels of its attention cannot be followed and stay; those of its patch embedding and feed-forward layers are pruned.
+Conclusion by rule: the line holds where its leave-one-out error is at most 2 % of the dense network's SynOps.
+"""
+
+from typing import Any
+from typing import Final
+
+import numpy as np
+from spikingjelly.activation_based import functional
+from spikingjelly.activation_based import neuron
+from spikingjelly.activation_based import surrogate
+from spikingjelly.activation_based.model import spikformer
+from torch import Tensor
+from torch import nn
+
+from lightning_snn.progress import Phase
+from search.ablations.ablation import Setting
+from search.ablations.charts import COLOURS
+from search.ablations.charts import chart
+from search.ablations.finding import Finding
+from search.ablations.linearity import diagnose
+from search.ablations.pool import Pool
+from search.ablations.pool import pool_config
+from search.ablations.pool import take_pool
+from search.ablations.pool import usual_widths
+from search.ablations.pool import what_pools_cost
+from search.comparison.summary import mean_of
+from search.comparison.tables import percent
+from search.comparison.tables import plain
+
+POOL: Final = 16
+GOOD: Final = 0.02
+SETTINGS: Final = ("network._target_=search.ablations.transformer.SmallSpikformer", "space.skip_unsupported=true")
+
+
+class SmallSpikformer(nn.Module):
+    """One block of Spikformer (Zhou et al., ICLR 2023), SpikingJelly's, for images of 8 x 8 pixels."""
+
+    def __init__(self, num_classes: int, in_channels: int, embedding: int = 48, heads: int = 4) -> None:
+        """Build it.
+
+        Args:
+            num_classes: Classes.
+            in_channels: Channels of the input.
+            embedding: Width of the tokens.
+            heads: Of the attention.
+        """
+        super().__init__()
+        lif: dict[str, Any] = {"surrogate_function": surrogate.ATan(), "detach_reset": True, "decay_input": False}
+        sizes = {"img_size_h": 8, "img_size_w": 8, "patch_size": 2, "embed_dims": embedding, "num_heads": heads}
+        self.body = spikformer.Spikformer(
+            num_classes=num_classes, in_channels=in_channels, depths=1, spiking_neuron=neuron.LIFNode, **sizes, **lif
+        )
+        functional.set_step_mode(self, "m")
+
+    def forward(self, x_TBCHW: Tensor) -> Tensor:
+        """Return the logits of every step, ``[T, B, K]``."""
+        logits_TBK: Tensor = self.body(x_TBCHW)
+        return logits_TBK
+
+
+class TransformerAblation:
+    """Residuals of the line."""
+
+    question = "Does the line hold for a spiking transformer?"
+
+    def cost(self, setting: Setting) -> str:
+        """Say how many samples are left to be taken."""
+        return what_pools_cost(
+            [(pool_config(setting, seed, SETTINGS), POOL, usual_widths) for seed in setting.config.seeds]
+        )
+
+    def find(self, setting: Setting, phase: Phase) -> Finding:
+        """Take the pools, and fit lines."""
+        return conclude([take_pool(pool_config(setting, seed, SETTINGS), POOL, phase) for seed in setting.config.seeds])
+
+
+def conclude(pools: list[Pool]) -> Finding:
+    """Say whether the line holds.
+
+    Args:
+        pools: One a seed.
+    """
+    found = [diagnose(pool, pool, pool) for pool in pools]
+    error = mean_of([each.own_error for each in found])
+    drift = mean_of([float(np.mean(pool.post / pool.pre)) for pool in pools])
+    holds = error.mean <= GOOD
+    figure = chart("SynOps before fine-tuning, % of the dense network", "after fine-tuning, %")
+    for index, pool in enumerate(pools):
+        x, y = (100.0 * pool.pre).tolist(), (100.0 * pool.post).tolist()
+        marker = {"color": COLOURS[index % len(COLOURS)], "size": 7}
+        figure.add_scatter(x=x, y=y, mode="markers", name=f"seed {index}", marker=marker)
+    return Finding(
+        name="transformer",
+        question=TransformerAblation.question,
+        conclusion=(
+            f"The line {'holds' if holds else 'does not hold'} for a small Spikformer: its leave-one-out error is "
+            f"{percent(error, 2)} of the dense network's SynOps (limit 2 %), SynOps after are {plain(drift, 2)} times "
+            "those before on average. Attention was measured, not pruned."
+        ),
+        head=["seed", "own line, %", "R²", "spread of residuals", "normal, p"],
+        rows=[
+            [
+                str(index),
+                f"{100 * each.own_error:.2f}",
+                f"{each.r_squared:.3f}",
+                f"{each.spread:.2f}",
+                f"{each.normal_p:.2f}",
+            ]
+            for index, each in enumerate(found)
+        ],
+        legend=f"{POOL} pruned networks a seed, levels around the target; leave-one-out errors of a line of their own.",
+        figure=figure,
+        values=[vars(each) for each in found],
+    )
+
+
+TRANSFORMER: Final = TransformerAblation()

@@ -36,9 +36,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _compare(arguments: Sequence[str]) -> int:
-    for key, instead in (("strategy", "strategies"), ("seed", "seeds"), ("budget.target", "targets")):
-        if key in dict(parse_arguments(arguments)):
-            raise ConfigError(f"A comparison has several: found --{key}. Write --{instead}, separated by commas.")
+    given = dict(parse_arguments(arguments))
+    for key in ("strategy", "seed"):
+        if key in given:
+            several = {"strategy": "strategies", "seed": "seeds"}[key]
+            raise ConfigError(f"A comparison has several: found --{key}. Write --{several}, separated by commas.")
+    if {"targets", "budget.target"} <= given.keys():
+        raise ConfigError("targets and budget.target were given both. Leave one out.")
     config = load(CompareConfig, "compare", arguments)
     from search.comparison.plan import plan_runs
     from search.comparison.run import About

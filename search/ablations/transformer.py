@@ -49,7 +49,7 @@ class SmallSpikformer(nn.Module):
         """
         super().__init__()
         lif: dict[str, Any] = {"surrogate_function": surrogate.ATan(), "detach_reset": True, "decay_input": False}
-        sizes = {"img_size_h": 8, "img_size_w": 8, "patch_size": 2, "embed_dims": embedding, "num_heads": heads}
+        sizes = {"img_size_h": 8, "img_size_w": 8, "patch_size": 4, "embed_dims": embedding, "num_heads": heads}
         self.body = spikformer.Spikformer(
             num_classes=num_classes, in_channels=in_channels, depths=1, spiking_neuron=neuron.LIFNode, **sizes, **lif
         )

@@ -1,0 +1,121 @@
+"""Comparisons from the command line to their files: straight, killed and resumed, one task at a time, and refused."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from search import compare
+from search import report
+from tests.search.test_pipeline import TINY
+
+CHOICE = ["--strategies", "random,cmaes,uniform", "--seeds", "0,1", "--strategy.evaluations", "5"]
+FILES = {"compare.html", "compare.json", "compare.md", "compare.tex", "plan.json"}
+
+
+def command(runs: Path, *more: str) -> list[str]:
+    return [*TINY, *CHOICE, "--runs", str(runs), "--name", "side-by-side", *more]
+
+
+def outcomes(runs: Path) -> list[Any]:
+    """What the searches came to, but how long they took."""
+    found = json.loads((runs / "side-by-side" / "compare.json").read_text())["outcomes"]
+    return [{key: value for key, value in each.items() if "seconds" not in key} for each in found]
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    runs = tmp_path_factory.mktemp("straight")
+    assert compare.main(command(runs, "--workers", "2")) in (0, 3)  # such short trainings may miss the budget
+    return runs
+
+
+@pytest.mark.slow
+def test_every_strategy_and_seed_is_there_once(straight: Path) -> None:
+    folder = straight / "side-by-side"
+    assert {file.name for file in folder.iterdir()} >= FILES
+    named = [(each["variant"], each["seed"]) for each in outcomes(straight)]
+    assert named == [(strategy, seed) for strategy in ("random", "cmaes", "uniform") for seed in (0, 1)]
+    for each in outcomes(straight):
+        run = json.loads((straight / each["run"] / "result.json").read_text())
+        assert (run["strategy"], run["seed"]) == (each["variant"], each["seed"])
+        assert run["result"]["test_accuracy"] == each["test_accuracy"]
+        assert len(each["curve"]) == run["evaluations"]
+    assert len(list((straight / "_shared").iterdir())) == 2  # one dense network a seed, whatever the strategy
+
+
+@pytest.mark.slow
+def test_killed_and_resumed_equals_straight(straight: Path, tmp_path: Path) -> None:
+    program = [sys.executable, "-m", "search.compare", *command(tmp_path, "--workers", "2")]
+    process = subprocess.Popen(program, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 300
+    while not list(tmp_path.glob("*/result.json")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    deadline = time.monotonic() + 30  # its searches end with it
+    while subprocess.run(["pgrep", "-f", f"runs={tmp_path}"], capture_output=True, check=False).stdout:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    assert compare.main(command(tmp_path)) in (0, 3)
+    assert outcomes(tmp_path) == outcomes(straight)
+
+
+@pytest.mark.slow
+def test_one_task_at_a_time_equals_all_at_once(straight: Path, tmp_path: Path) -> None:
+    shutil.copytree(straight / "_shared", tmp_path / "_shared")
+    for task in range(6):
+        assert compare.main(command(tmp_path, "--task", str(task))) == 0
+    assert not (tmp_path / "side-by-side" / "compare.html").exists()
+    assert compare.main(command(tmp_path)) in (0, 3)
+    assert outcomes(tmp_path) == outcomes(straight)
+
+
+@pytest.mark.slow
+def test_a_report_makes_all_files_again_from_the_runs(straight: Path, tmp_path: Path) -> None:
+    runs = tmp_path / "moved"
+    shutil.copytree(straight, runs)
+    folder = runs / "side-by-side"
+    before = {name: (folder / name).read_text() for name in FILES - {"compare.html"}}
+    pages = {page: page.read_text() for page in runs.glob("*/report.html")}
+    for name in FILES - {"plan.json"}:
+        (folder / name).unlink()
+    for page in pages:
+        page.unlink()
+    assert report.main([str(folder)]) == 0
+    assert {name: (folder / name).read_text() for name in before} == before
+    assert {page: page.read_text() for page in pages} == pages
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--strategy", "ddpg"], "found --strategy. Write --strategies"),
+        (["--seed", "3"], "found --seed. Write --seeds"),
+        (["--targets", "0.3"], "targets and budget.target were given both"),
+        (["--strategies", "ddgp,random"], "No strategy is called 'ddgp'. Did you mean 'ddpg'?"),
+        (["--strategies", "random,random"], "strategies are one or more, each named once, found random, random"),
+        (["--seeds", ""], "seeds are one or more, each named once, found none"),
+        (["--seeds", "0,x"], "must be a whole number, found 'x'"),
+        (["--budget.target", "1.5"], "budget.target is a share of the baseline's SynOps in (0, 1], found 1.5"),
+        (["--workers", "0"], "workers must be at least 1, found 0"),
+        (["--task", "6"], "task is one of 6 searches, 0 to 5, found 6"),
+    ],
+)
+def test_a_mistake_is_one_sentence(
+    more: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert compare.main(command(tmp_path, *more)) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,43 @@
+"""What the tables say, cell by cell."""
+
+from search.comparison.tables import cells
+from search.comparison.tables import latex
+from search.comparison.tables import markdown
+from tests.search.comparison.outcomes import outcome
+from tests.search.comparison.test_summary import OUTCOMES
+from tests.search.comparison.test_summary import made
+
+
+def test_cells_by_hand() -> None:
+    head, rows = cells(made(OUTCOMES))
+    assert "budget, %" not in head
+    ddpg = dict(zip(head, rows[1], strict=True))
+    assert ddpg["strategy"] == "ddpg"
+    assert ddpg["best validation, %"] == "64.00 ± 6.43"
+    assert ddpg["difference [95 %], points"] == "+4.00 [-0.97, +8.97]"  # 0.04 +- 4.3027 x 0.02 / sqrt(3)
+    assert ddpg["p (Holm)"] == "0.250"
+    assert ddpg["met"] == "2/3"
+    assert ddpg["SynOps, %"] == "50.0 ± 1.0"
+    assert ddpg["to 99 % of the best"] == "3 ± 0 (3/3)"
+    assert dict(zip(head, rows[0], strict=True))["to 99 % of the best"] == "0/3"
+
+
+def test_several_budgets_have_a_column() -> None:
+    head, rows = cells(made([*OUTCOMES, outcome("random", 0, 0.4, target=0.3)]))
+    assert [row[head.index("budget, %")] for row in rows] == ["50", "50", "30"]
+
+
+def test_without_a_reference_there_are_no_tests() -> None:
+    head, _ = cells(made(OUTCOMES, reference="uniform"))
+    assert "p (Holm)" not in head
+
+
+def test_markdown_and_latex_hold_the_same_rows() -> None:
+    comparison = made([*OUTCOMES, outcome("a_b", 0, 0.5)])
+    text, tex = markdown(comparison), latex(comparison)
+    assert text.splitlines()[1].count("---") == len(cells(comparison)[0])
+    assert "| a_b |" in text
+    assert r"a\_b & " in tex
+    assert r"64.00 $\pm$ 6.43" in tex
+    assert tex.count(r"\\") == 1 + 3
+    assert r"best validation, \%" in tex

@@ -60,6 +60,15 @@ TRIALS = [
 ]
 
 
+def layers(first: int, second: int, synops: float) -> dict[str, dict[str, Any]]:
+    """What ``result.json`` holds of two convolutions on maps of 8 pixels and a classifier."""
+    shapes = {"conv1": [first, 8, 8], "conv2": [second, 8, 8], "head": [10]}
+    return {
+        name: {"synops": synops, "in_budget": name != "conv1", "input_rate": 0.25, "output_shape": shape}
+        for name, shape in shapes.items()
+    }
+
+
 def result(**changes: Mapping[str, Any]) -> dict[str, Any]:
     """What ``result.json`` holds; ``changes`` are laid over its sections."""
     values: dict[str, Any] = {
@@ -83,6 +92,8 @@ def result(**changes: Mapping[str, Any]) -> dict[str, Any]:
             "macs": 80.0,
             "size_bytes": 4096,
             "batch_seconds": 0.02,
+            "layers": layers(8, 16, 1000.0),
+            "widths": FULL,
         },
         "result": {
             "validation_accuracy": 0.93,
@@ -92,9 +103,11 @@ def result(**changes: Mapping[str, Any]) -> dict[str, Any]:
             "macs": 20.0,
             "size_bytes": 1024,
             "batch_seconds": 0.015,
+            "layers": layers(2, 12, 480.0),
             "widths": {"conv1": 2, "conv2": 12},
         },
-        "budget": {"target_fraction": 0.5, "target_synops": 1000.0, "met": True, "tightened": 0},
+        "budget": {"target_fraction": 0.5, "target_synops": 1000.0, "met": True, "tightened": 0}
+        | {"validation_target_synops": BUDGET.target, "validation_baseline_synops": BUDGET.baseline},
         "estimator": {
             "samples": 4,
             "slope": 1.19,
@@ -125,8 +138,6 @@ def record(**changes: Any) -> RunRecord:
         "trials": TRIALS,
         "samples": SAMPLES,
         "estimator": LinearEstimator().fit([s.pre for s in SAMPLES], [s.post for s in SAMPLES]),
-        "budget": BUDGET,
-        "full": FULL,
         "config": SearchConfig(),
     }
     return RunRecord(**parts | changes)

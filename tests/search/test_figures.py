@@ -157,8 +157,10 @@ ODD = {
     "one sample, identity": lambda: record(samples=STRAIGHT[:1], estimator=IdentityEstimator()),
     "hundred trials": lambda: record(trials=MANY),
     "sixty groups": lambda: record(
-        full={f"g{n}": 512 for n in range(60)},
-        result=result(result={"widths": {f"g{n}": 1 + n for n in range(60)}}),
+        result=result(
+            baseline={"widths": {f"g{n}": 512 for n in range(60)}},
+            result={"widths": {f"g{n}": 1 + n for n in range(60)}},
+        ),
     ),
 }
 

@@ -108,9 +108,10 @@ def test_the_result_has_the_keys_that_scripts_read(result: dict[str, Any]) -> No
         **dict.fromkeys(("split_policy", "skipped_recordings")),
         "kept_whole": set(),
         "samples": {"train", "validation", "test"},
-        "baseline": NETWORK_KEYS,
+        "baseline": NETWORK_KEYS | {"widths"},
         "result": NETWORK_KEYS | {"widths"},
-        "budget": {"target_fraction", "target_synops", "met", "tightened"},
+        "budget": {"target_fraction", "target_synops", "met", "tightened"}
+        | {"validation_target_synops", "validation_baseline_synops"},
         "estimator": {"samples", "slope", "intercept", "holdout_mae_fraction", "predicted_synops", "lower", "upper"},
         "synops_switches": {"first_layer", "analog_hidden"},
         "versions": set(result["versions"]),
@@ -128,6 +129,7 @@ NETWORK_KEYS = {
     "dense_macs",
     "size_bytes",
     "batch_seconds",
+    "layers",
 }
 
 
@@ -144,7 +146,8 @@ def test_the_result_says_what_was_measured(result: dict[str, Any]) -> None:
 
 
 def test_the_target_is_a_share_of_the_baselines_test_synops(result: dict[str, Any]) -> None:
-    assert result["budget"] == {"target_fraction": 0.4, "target_synops": 360.0, "met": False, "tightened": 1}
+    budget = {key: value for key, value in result["budget"].items() if "validation" not in key}
+    assert budget == {"target_fraction": 0.4, "target_synops": 360.0, "met": False, "tightened": 1}
 
 
 @pytest.mark.parametrize(

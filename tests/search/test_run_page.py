@@ -90,7 +90,7 @@ def test_report_fits_a_phone_and_says_its_language(tmp_path: Path) -> None:
     attributes = page_of(record(), tmp_path).attributes
     assert ("meta", "content", "width=device-width, initial-scale=1") in attributes
     assert ("html", "lang", "en") in attributes
-    assert sum((tag, name, value) == ("svg", "role", "img") for tag, name, value in attributes) == 4
+    assert sum((tag, name, value) == ("svg", "role", "img") for tag, name, value in attributes) == 6
 
 
 def test_baseline_and_result_stand_side_by_side(tmp_path: Path) -> None:
@@ -167,12 +167,22 @@ def test_prediction_is_not_judged_by_a_network_that_was_tightened(tmp_path: Path
     assert "these bounds" not in text
 
 
-def test_time_is_split_by_phase(tmp_path: Path) -> None:
+def test_the_seven_steps_say_what_each_came_to_and_took(tmp_path: Path) -> None:
     hours = {"baseline": 7384.0, "estimator": 90.0, "search": 15.04}
     page = page_of(record(result=result(seconds=hours | {"total": 10000.0})), tmp_path)
-    assert page.row("training the dense network") == ["2 h 3 min", "73.8 %"]
-    assert page.row("fine-tuning samples for the estimator") == ["1 min 30 s", "0.9 %"]
-    assert page.row("search") == ["15.0 s", "0.2 %"]
+    assert page.row("1 settings") == ["digits, vgg_small, budget 50.0 %", "", ""]
+    assert page.row("2 dense network") == ["validation accuracy 95.0 %", "2 h 3 min", "73.8 %"]
+    assert page.row("3 estimator") == ["4 networks pruned and fine-tuned", "1 min 30 s", "0.9 %"]
+    assert page.row("4 search") == ["5 networks measured; best: 70.0 % before fine-tuning", "15.0 s", "0.2 %"]
+    assert page.row("5 fine-tuning") == ["validation accuracy 93.0 %", "4.0 s", "0.0 %"]
+    assert page.row("6 verification") == ["test accuracy 92.8 %, once", "1.0 s", "0.0 %"]
+
+
+def test_all_trials_are_listed(tmp_path: Path) -> None:
+    page = page_of(record(), tmp_path)
+    assert page.row("0") == ["90.00", "58.0", "60.0", "no", "300", "8 8"]  # of 1,000 SynOps; upper bound 600
+    assert page.row("4") == ["70.00", "46.0", "48.0", "yes", "300", "2 12"]
+    assert ("tr", "title", "conv1: 2 of 8, conv2: 12 of 16") in page.attributes
 
 
 def test_settings_and_versions_are_listed(tmp_path: Path) -> None:
@@ -184,8 +194,8 @@ def test_settings_and_versions_are_listed(tmp_path: Path) -> None:
 
 def test_names_cannot_break_the_page(tmp_path: Path) -> None:
     config = SearchConfig(data=DataConfig(root="<i>&amp;"))
-    widths = {"<u>": 2}
-    run = record(result=result(result={"widths": widths}) | {"network": "<b>"}, full={"<u>": 4}, config=config)
+    names = {"baseline": {"widths": {"<u>": 4}}, "result": {"widths": {"<u>": 2}}}
+    run = record(result=result(**names) | {"network": "<b>"}, config=config, trials=[])
     page = page_of(run, tmp_path)
     assert page.row("data.root") == ["<i>&amp;"]
     assert "<b> on digits" in page.text

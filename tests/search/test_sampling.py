@@ -15,14 +15,12 @@ import pytest
 from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
-from torch import nn
 
 from conf.schema import EstimatorConfig
 from conf.schema import SearchConfig
 from conf.schema import TrainingConfig
 from lightning_snn.errors import RunError
 from lightning_snn.inference import Evaluation
-from lightning_snn.surgery import ChannelGroup
 from lightning_snn.synops import SynOpsReport
 from search.budget import Budget
 from search.cost import CostModel
@@ -35,10 +33,9 @@ from search.evaluator import Evaluator
 from search.sampling import Sample
 from search.sampling import Sampling
 from search.sampling import draw_widths
+from search.sampling import fitted
 from search.sampling import margin
 from search.sampling import take_sample
-from search.sampling import trusted
-from search.space import SearchContext
 
 FULL = [64, 128, 256]
 COST = CostModel(
@@ -111,17 +108,7 @@ def log(of: Evaluator) -> list[tuple[str, int]]:
 
 
 def sampling(of: Evaluator, folder: Path, kind: type[Sampling] = Sampling) -> Sampling:
-    context = SearchContext(
-        groups=[ChannelGroup(f"conv{n}", width, (f"conv{n}",), ()) for n, width in enumerate(FULL)],
-        low=0.1,
-        scores={},
-        cost=COST,
-        target_cost=BUDGET.target,
-        state_features_LF=np.zeros((3, 1)),
-        evaluations=1,
-        fresh_network=nn.Identity,
-    )
-    return kind(of, context, BUDGET, folder / "dense", folder / "samples")
+    return kind(of, drawn(of.task.config.estimator.max_samples), BUDGET, folder / "dense", folder / "samples")
 
 
 def drawn(count: int, seed: int = 0, fraction: float = 0.5, low: float = 0.1) -> list[list[int]]:
@@ -323,16 +310,16 @@ def pairs(values: Sequence[tuple[float, float]]) -> Iterator[Sample]:
 @pytest.mark.filterwarnings("error")
 def test_a_rising_line_is_trusted() -> None:
     samples = list(pairs([(1.0, 1.0), (2.0, 1.5), (3.0, 2.5)]))
-    line = LinearEstimator().fit([1, 2, 3], [1, 1.5, 2.5])
-    assert trusted(line, samples, EstimatorConfig()) is line
+    line = fitted(samples, EstimatorConfig())
+    assert isinstance(line, LinearEstimator)
+    assert line.slope == pytest.approx(0.75)
 
 
 @pytest.mark.parametrize("post", [(3.0, 2.0, 1.0), (2.0, 2.0, 2.0)])
 def test_a_line_that_does_not_rise_is_replaced_by_the_ratio_with_a_warning(post: tuple[float, ...]) -> None:
     samples = list(pairs([(pre, y) for pre, y in zip((1.0, 2.0, 3.0), post, strict=True)]))
-    line = LinearEstimator().fit([1, 2, 3], post)
     with pytest.warns(UserWarning, match=r"line falls \(slope .*ratio of SynOps after to before is used"):
-        ratio = trusted(line, samples, EstimatorConfig(confidence=0.9))
+        ratio = fitted(samples, EstimatorConfig(confidence=0.9))
     assert isinstance(ratio, RatioEstimator)
     assert ratio.confidence == 0.9
     assert ratio.slope == pytest.approx(sum(a * b for a, b in zip((1, 2, 3), post, strict=True)) / 14)

@@ -10,6 +10,7 @@ from search.budget import Budget
 from search.configuration import load_config
 from search.sampling import Sample
 from search.sampling import Sampling
+from search.sampling import draw_widths
 from search.space import build_context
 from search.task import SearchTask
 
@@ -37,7 +38,9 @@ def test_two_workers_take_the_same_samples_as_one(tmp_path: Path) -> None:
         budget = Budget.of(baseline.validation.synops.total, fraction=0.5, synops=None)
         context = build_context(baseline, budget, low=0.1, evaluations=1)
         evaluator = baseline.evaluator(task)
-        with Sampling(evaluator, context, budget, tmp_path / "dense", tmp_path / f"samples-{workers}") as sampling:
+        full, low, cost = context.full, context.low, context.cost
+        widths = draw_widths(3, seed=0, full=full, low=low, cost=cost, fraction=budget.fraction)
+        with Sampling(evaluator, widths, budget, tmp_path / "dense", tmp_path / f"samples-{workers}") as sampling:
             found = sampling.take(range(3), lambda sample: None)
         taken[workers] = [dataclasses.replace(sample, seconds=0.0) for sample in found]
     assert taken[1] == taken[2]

@@ -161,7 +161,7 @@ def test_result_is_the_summary(resumed: WandbFile) -> None:
 
 def test_pictures_are_kept(resumed: WandbFile) -> None:
     images = [file.name.split("_")[0] for file in resumed.folder.glob("files/media/images/figures/*.png")]
-    assert sorted(images) == ["channels", "estimator", "progress", "trade-off"]
+    assert sorted(images) == ["architecture", "channels", "estimator", "layers", "progress", "trade-off"]
 
 
 def test_run_is_named_grouped_and_described(resumed: WandbFile) -> None:

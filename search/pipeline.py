@@ -96,20 +96,23 @@ def _carry_out(config: SearchConfig, run: RunFolder, reporter: Reporter) -> None
         batches=task.calibration_batches,
     )
     evaluator = baseline.evaluator(task)
-    with run.open(), closing(open_tracker(config, run.path)) as tracker:
-        samples, estimator = estimate_drift(evaluator, context, budget, reporter, tracker)
-        context = refine_target_cost(context, samples, estimator, budget)
-        objective = Objective(context, evaluator, estimator, budget, config.reward, projection=config.budget.projection)
-        study = search(objective, run, reporter, tracker)
-        tuned = finetune(best_trial(study.trials), evaluator, context, budget, run, reporter)
-        tests = verify(task, [baseline.network, tuned.network], reporter)
-        result = describe_run(task, baseline, tuned, tests, study, samples, estimator, budget, reporter.seconds)
-        save_artifact(run.path / "best", tuned.network.cpu(), task.example, result["result"])
-        record = RunRecord(result, study.trials, samples, estimator, config)
-        write_samples(run.path, samples)
-        write_report(run.path / "report.html", record)
-        tracker.finish(record)
-        write_json(run.result_file, result)
+    with run.open():
+        with closing(open_tracker(config, run.path)) as tracker:
+            samples, estimator = estimate_drift(evaluator, context, budget, reporter, tracker)
+            context = refine_target_cost(context, samples, estimator, budget)
+            objective = Objective(
+                context, evaluator, estimator, budget, config.reward, projection=config.budget.projection
+            )
+            study = search(objective, run, reporter, tracker)
+            tuned = finetune(best_trial(study.trials), evaluator, context, budget, run, reporter)
+            tests = verify(task, [baseline.network, tuned.network], reporter)
+            result = describe_run(task, baseline, tuned, tests, study, samples, estimator, budget, reporter.seconds)
+            save_artifact(run.path / "best", tuned.network.cpu(), task.example, result["result"])
+            record = RunRecord(result, study.trials, samples, estimator, config)
+            write_samples(run.path, samples)
+            write_report(run.path / "report.html", record)
+            tracker.finish(record)
+        write_json(run.result_file, result)  # last of all: what is told elsewhere is complete by now
         run.drop_checkpoints()
 
 

@@ -15,6 +15,7 @@ import pytest
 from search import compare
 from search import report
 from tests.search.test_pipeline import TINY
+from tests.search.wandb_file import WandbFile
 
 CHOICE = ["--strategies", "random,cmaes,uniform", "--seeds", "0,1", "--strategy.evaluations", "5"]
 FILES = {"compare.html", "compare.json", "compare.md", "compare.tex", "plan.json"}
@@ -22,6 +23,11 @@ FILES = {"compare.html", "compare.json", "compare.md", "compare.tex", "plan.json
 
 def command(runs: Path, *more: str) -> list[str]:
     return [*TINY, *CHOICE, "--runs", str(runs), "--name", "side-by-side", *more]
+
+
+def start(arguments: list[str]) -> "subprocess.Popen[bytes]":
+    program = [sys.executable, "-m", "search.compare", *arguments]
+    return subprocess.Popen(program, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL)
 
 
 def outcomes(runs: Path) -> list[Any]:
@@ -53,8 +59,7 @@ def test_every_strategy_and_seed_is_there_once(straight: Path) -> None:
 
 @pytest.mark.slow
 def test_killed_and_resumed_equals_straight(straight: Path, tmp_path: Path) -> None:
-    program = [sys.executable, "-m", "search.compare", *command(tmp_path, "--workers", "2")]
-    process = subprocess.Popen(program, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL)
+    process = start(command(tmp_path, "--workers", "2"))
     deadline = time.monotonic() + 300
     while not list(tmp_path.glob("*/result.json")):
         assert process.poll() is None
@@ -94,6 +99,45 @@ def test_a_report_makes_all_files_again_from_the_runs(straight: Path, tmp_path: 
     assert report.main([str(folder)]) == 0
     assert {name: (folder / name).read_text() for name in before} == before
     assert {page: page.read_text() for page in pages} == pages
+
+
+@pytest.mark.slow
+def test_weights_and_biases_has_every_strategy_and_seed_once_after_a_kill(
+    straight: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Offline, read back: as it was left by searches of which one was killed, and as a report makes it again."""
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    shutil.copytree(straight / "_shared", tmp_path / "_shared")
+    tracked = command(tmp_path, "--logger", "wandb")
+    process = start(tracked)
+    while not list(tmp_path.glob("*/result.json")):
+        assert process.poll() is None
+        time.sleep(0.1)
+    process.kill()
+    process.wait()
+    assert compare.main(tracked) in (0, 3)
+    check_wandb(tmp_path)
+    for each in outcomes(tmp_path):
+        shutil.rmtree(tmp_path / each["run"] / "wandb")
+    assert report.main([str(tmp_path / "side-by-side"), "--wandb"]) == 0
+    check_wandb(tmp_path)
+
+
+def check_wandb(runs: Path) -> None:
+    """Hold what W&B has of each search against what the comparison says."""
+    for each in outcomes(runs):
+        file = WandbFile(runs / each["run"])
+        (run,) = {record.SerializeToString(): record for record in file.of_kind("run")}.values()
+        assert (run.display_name, run.run_group) == (each["run"], "side-by-side")
+        config = {item.key: json.loads(item.value_json) for item in run.config.update}
+        assert (config["strategy"]["name"], config["seed"]) == (each["variant"], each["seed"])
+        trials = [row for row in file.rows() if "trial/value" in row]
+        assert [row["_step"] for row in trials] == list(range(each["trials"]))
+        curve = [row.get("best_feasible_accuracy", 0.0) for row in trials]
+        assert curve[-1] == each["best"] == max(curve)
+        assert trials[-1]["evaluations"] == each["evaluations"]
+        assert file.summary()["result/test_accuracy"] == each["test_accuracy"]
+        assert len(file.table("trials")[1]) == each["trials"]
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,8 @@ def _mlp(known: Known, post_N: Floats, other: Known) -> Floats:
     one, two = (np.column_stack([each.pre_N, each.layers_NL]) for each in (known, other))
     scale = post_N.std() or 1.0
     model = make_pipeline(
-        StandardScaler(), MLPRegressor((16,), solver="lbfgs", alpha=0.1, max_iter=2000, random_state=0)
+        StandardScaler(),
+        MLPRegressor(hidden_layer_sizes=(16,), solver="lbfgs", alpha=0.1, max_iter=2000, random_state=0),
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # lbfgs stopped early

@@ -25,6 +25,7 @@ from search.ablations.pool import what_pools_cost
 from search.comparison.statistics import Difference
 from search.comparison.statistics import paired_difference
 from search.comparison.summary import mean_of
+from search.comparison.tables import in_percent
 from search.comparison.tables import percent
 from search.forms import FORMS
 from search.forms import Form
@@ -97,13 +98,13 @@ def conclude(errors_S2: dict[str, Floats]) -> Finding:
     worse = [name for name, each in differences.items() if each.low > 0.0]
     rest = [name for name in differences if name not in better and name not in worse]
     farthest = min(means, key=lambda name: means[name][1].mean)
-    said = [f"The line's error is {percent(means[REFERENCE][0], 2)} of the dense network's SynOps."]
+    said = [f"The line's error is {in_percent(means[REFERENCE][0], 2)} of the dense network's SynOps."]
     said += [f"Better: {', '.join(better)}."] if better else ["No form is better beyond doubt."]
     said += [f"Worse: {', '.join(worse)}."] if worse else []
     said += [f"No difference could be shown for {', '.join(rest)}."] if rest else []
     said.append(
         f"Outside of the range it was fitted to, the least error is that of {farthest} "
-        f"({percent(means[farthest][1], 2)}; the line: {percent(means[REFERENCE][1], 2)})."
+        f"({in_percent(means[farthest][1], 2)}; the line: {in_percent(means[REFERENCE][1], 2)})."
     )
     figure = chart("", "mean error, % of the dense network's SynOps")
     names = list(means)

@@ -23,6 +23,7 @@ from search.ablations.pool import usual_widths
 from search.ablations.pool import what_pools_cost
 from search.comparison.summary import Mean
 from search.comparison.summary import mean_of
+from search.comparison.tables import in_percent
 from search.comparison.tables import percent
 from search.estimator import LinearEstimator
 
@@ -86,9 +87,9 @@ def conclude(found_SNK: Floats) -> Finding:
     enough = next(count for count, (error, _, _) in zip(COUNTS, means, strict=True) if error.mean <= LEVEL * last)
     there, all_of_them = means[COUNTS.index(enough)], means[-1]
     text = (
-        f"The error of the line levels off at {enough} samples: {percent(there[0], 2)} of the dense network's SynOps, "
-        f"against {percent(all_of_them[0], 2)} with {COUNTS[-1]}. The margin of its bound, which more samples may "
-        f"narrow, is {percent(there[1], 2)} there and {percent(all_of_them[1], 2)} with {COUNTS[-1]}."
+        f"The error of the line levels off at {enough} samples: {in_percent(there[0], 2)} of the dense network's "
+        f"SynOps, against {in_percent(all_of_them[0], 2)} with {COUNTS[-1]}. The margin of its bound is "
+        f"{in_percent(there[1], 2)} there and {in_percent(all_of_them[1], 2)} with {COUNTS[-1]}."
     )
     return Finding(
         name="estimator-samples",

@@ -20,6 +20,7 @@ from search.ablations.pool import take_pool
 from search.ablations.pool import usual_widths
 from search.ablations.pool import what_pools_cost
 from search.comparison.summary import mean_of
+from search.comparison.tables import in_percent
 from search.comparison.tables import percent
 from search.estimator import LinearEstimator
 from search.estimator import leave_one_out_errors
@@ -90,7 +91,9 @@ def conclude(errors: dict[str, list[tuple[float, float]]], slopes: dict[str, lis
     broken = [name for name in elsewhere if name not in held]
     said = [f"The line transfers to: {', '.join(held) or 'nowhere'}."]
     if broken:
-        named = (f"{each} ({percent(means[each][1], 2)} in place of {percent(means[each][0], 2)})" for each in broken)
+        named = (
+            f"{each} ({in_percent(means[each][1], 2)} in place of {in_percent(means[each][0], 2)})" for each in broken
+        )
         said.append(f"It must be fitted anew for: {'; '.join(named)}.")
     figure = chart("", "mean error, % of the dense network's SynOps")
     points(figure, list(means), [each[0] for each in means.values()], "line fitted there", COLOURS[0])

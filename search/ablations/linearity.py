@@ -35,6 +35,7 @@ from search.ablations.pool import what_pools_cost
 from search.budget import Budget
 from search.budget import project
 from search.comparison.summary import mean_of
+from search.comparison.tables import in_percent
 from search.comparison.tables import percent
 from search.comparison.tables import plain
 from search.estimator import LinearEstimator
@@ -151,12 +152,12 @@ def conclude(
     least, most = min(layers, key=lambda name: layers[name][0]), max(layers, key=lambda name: layers[name][0])
     said = [f"The line holds (error of at most {percent_of(GOOD)}) for: {', '.join(held) or 'none'}."]
     said += [
-        "It does not for: " + "; ".join(f"{name} ({percent(means[name]['usual_error'], 2)})" for name in broken) + "."
+        "It does not for: "
+        + "; ".join(f"{name} ({in_percent(means[name]['usual_error'], 2)})" for name in broken)
+        + "."
     ] * bool(broken)
-    said.append(
-        f"Layers drift by different factors, {layers[least][0]:.2f} ({least}) to {layers[most][0]:.2f} ({most}): their "
-        "sum is a line because candidates near one budget mix them in much the same way."
-    )
+    ends = f"{layers[least][0]:.2f} ({least}) to {layers[most][0]:.2f} ({most})"
+    said.append(f"Single layers drift by factors of {ends} on average.")
     return Finding(
         name="linearity",
         question=LinearityAblation.question,

@@ -27,7 +27,7 @@ from search.ablations.pool import take_pool
 from search.ablations.pool import usual_widths
 from search.ablations.pool import what_pools_cost
 from search.comparison.summary import mean_of
-from search.comparison.tables import percent
+from search.comparison.tables import in_percent
 from search.comparison.tables import plain
 
 POOL: Final = 16
@@ -97,8 +97,8 @@ def conclude(pools: list[Pool]) -> Finding:
         question=TransformerAblation.question,
         conclusion=(
             f"The line {'holds' if holds else 'does not hold'} for a small Spikformer: its leave-one-out error is "
-            f"{percent(error, 2)} of the dense network's SynOps (limit 2 %), SynOps after are {plain(drift, 2)} times "
-            "those before on average. Attention was measured, not pruned."
+            f"{in_percent(error, 2)} of the dense network's SynOps (limit 2 %), SynOps after are {plain(drift, 2)} "
+            "times those before on average. Attention was measured, not pruned."
         ),
         head=["seed", "own line, %", "R²", "spread of residuals", "normal, p"],
         rows=[

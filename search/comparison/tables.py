@@ -82,6 +82,11 @@ def percent(value: Mean, digits: int) -> str:
     return plain(Mean(100.0 * value.mean, 100.0 * value.error), digits)
 
 
+def in_percent(value: Mean, digits: int) -> str:
+    """Return the same for a sentence, with its unit."""
+    return f"{percent(value, digits)} %"
+
+
 def plain(value: Mean, digits: int) -> str:
     """Return a mean with its error where there is one."""
     if math.isnan(value.mean):

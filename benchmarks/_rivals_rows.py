@@ -46,6 +46,20 @@ CONTROLS = {
 }
 """Method -> the random control that it must beat."""
 
+IDEAS = (
+    ("lamp", "uniform"),
+    ("slamp", "uniform"),
+    ("slamp", "lamp"),
+    ("spike-nm", "spike-nm without EID"),
+    ("spike-nm", "sr-ste"),
+    ("spike-nm without EID", "sr-ste"),
+    ("sca", "sca without regrowth"),
+    ("sca", "sca, published signal"),
+    ("slimming", "slimming, published l1"),
+    ("slimming", "slimming without floor"),
+)
+"""Method, and the one without the idea that it is made of: what the table of ablations compares, at each strength."""
+
 
 @dataclass(frozen=True)
 class Row:

@@ -13,6 +13,7 @@ from typing import Any
 
 import matplotlib
 from _rivals_rows import CONTROLS
+from _rivals_rows import IDEAS
 from _rivals_rows import rows
 
 matplotlib.use("Agg")
@@ -32,6 +33,7 @@ def write_report(out: Path) -> None:
     parts = [f"{len(records)} of {len(names)} rows are there."]
     for data in dict.fromkeys(record["data"] for record in records):
         parts.append(f"## {data}\n\n{table([record for record in records if record['data'] == data])}")
+    parts.append(f"## Ablations (cifar10)\n\n{ideas([each for each in records if each['data'] == 'cifar10'])}")
     (out / "tables.md").write_text("\n\n".join(parts) + "\n")
     draw(records, out / "rivals.svg")
 
@@ -62,6 +64,21 @@ def table(records: Sequence[Record]) -> str:
                     errors,
                 )
             )
+    return "\n".join(lines)
+
+
+def ideas(records: Sequence[Record]) -> str:
+    """Return the table that holds methods against themselves without the idea that they are made of."""
+    head = ("method", "without its idea", "strength", "seeds", "difference", "SE", "SynOps", "without")
+    lines = [_line(*head), f"|{'|'.join(['---'] * 3 + ['---:'] * (len(head) - 3))}|"]
+    for method, plain in IDEAS:
+        for strength in dict.fromkeys(record["strength"] for record in records):
+            of_strength = [record for record in records if record["strength"] == strength]
+            mine, other = by_seed(of_strength, method), by_seed(of_strength, plain)
+            both = mine.keys() & other.keys()
+            if both:
+                shares = (_mean({seed: each[seed] for seed in both}, "synops_share") for each in (mine, other))
+                lines.append(_line(method, plain, strength, len(both), *against(mine, other), *shares))
     return "\n".join(lines)
 
 
@@ -114,8 +131,9 @@ def _line(*cells: object) -> str:
 
 
 def _accuracy(figures: Iterable[Record]) -> str:
-    mean, error = _mean_error([100.0 * each["test_accuracy"] for each in figures])
-    return f"{mean:.2f} ± {error:.2f} %"
+    values = [100.0 * each["test_accuracy"] for each in figures]
+    mean, error = _mean_error(values)
+    return f"{mean:.2f} ± {error:.2f} %" if len(values) > 1 else f"{mean:.2f} %"
 
 
 def _mean(figures: dict[int, Record], key: str) -> str:

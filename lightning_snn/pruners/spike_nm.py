@@ -4,7 +4,8 @@ After Ye et al., "SpikeNM" (arXiv 2511.12097), of which only the abstract could 
 one a pattern, draws without replacement that are merged into a mask, a differentiable top-N, and block targets from
 credit that is accumulated over time. The sampler, all schedules, constants and the form of the distillation are ours.
 
-    training:    mask = N highest of (logits + noise), gradient of its relaxation (``_subset.py``)
+    training:    mask = N highest of (logits + noise); the gradient, straight through, is that of the relaxed mask
+                 (``_subset.py``), for logits and weights: a weight that is not drawn learns by its share in it
     evaluation:  mask = N highest logits
     distillation: lambda KL(Q || softmax(logits)),  Q from credits (``_eligibility.py``)
 
@@ -55,7 +56,9 @@ class LearnedMask(MaskedWeight):
         """Start from logits."""
         super().__init__(pattern)
         self.logits = nn.Parameter(logits_RM)
-        self.logits._optim = {"lr": learning_rate, "weight_decay": 0.0}  # type: ignore[attr-defined]  # S4's convention
+        # Gradients have unit size; SGD with momentum would make a step of them ten times as long as AdamW does.
+        settings = {"lr": learning_rate, "weight_decay": 0.0, "momentum": 0.0}
+        self.logits._optim = settings  # type: ignore[attr-defined]  # S4's convention
         # noise and temperature are set anew for each batch, so checkpoints need not carry them
         self.register_buffer("noise", torch.zeros_like(logits_RM), persistent=False)
         self.register_buffer("temperature", logits_RM.new_tensor(TEMPERATURES[0]), persistent=False)
@@ -71,8 +74,9 @@ class LearnedMask(MaskedWeight):
             return super().forward(weight)
         scores_RM = self.logits + self.noise
         soft_RM = relaxed_subset(scores_RM, self.pattern.n, self.temperature)
-        mask_RM = top_n(scores_RM, self.pattern.n) + (soft_RM - soft_RM.detach())
-        return weight * self.pattern.join(mask_RM, weight.shape)
+        masked = weight * self.pattern.join(top_n(scores_RM, self.pattern.n), weight.shape)
+        softened = weight * self.pattern.join(soft_RM, weight.shape)
+        return masked.detach() + (softened - softened.detach())
 
 
 class SpikeNM(TrainedNM):
@@ -101,7 +105,7 @@ class SpikeNM(TrainedNM):
             n: Most live weights of a block.
             m: Weights of a block.
             blocks: ``channels`` or ``flat``.
-            logit_learning_rate: Peak learning rate of logits, whose gradients have unit size.
+            logit_learning_rate: Peak learning rate of logits, whose gradients have unit size; they have no momentum.
             noise: Scale of the Gumbel noise at the start: 1 draws from softmax(logits), 0 takes the highest logits. The
                 more, the longer a training must be: weights learn little while their masks are mostly chance.
             eid: Whether credits over time guide the logits.

@@ -61,8 +61,9 @@ def test_gradients_of_weights_and_logits() -> None:
     hard = torch.zeros(6, 4).scatter_(1, scores_RM.detach().topk(2).indices, 1.0).reshape(3, 8)
     assert torch.equal(mask(weight), weight * hard)
     assert weight.grad is not None
-    assert torch.equal(weight.grad, arriving * hard)
-    torch.autograd.backward(relaxed_subset(scores_RM, 2, 0.7), (arriving * weight.detach()).reshape(6, 4))
+    soft_RM = relaxed_subset(scores_RM, 2, 0.7)
+    assert torch.allclose(weight.grad, arriving * soft_RM.detach().reshape(3, 8))
+    torch.autograd.backward(soft_RM, (arriving * weight.detach()).reshape(6, 4))
     assert mask.logits.grad is not None
     assert scores_RM.grad is not None
     assert torch.allclose(mask.logits.grad, scores_RM.grad)
@@ -99,7 +100,7 @@ class Spy(Callback):
         self.temperatures: list[float] = []
         self.sizes: list[float] = []
         self.logits: list[Tensor] = []
-        self.groups: list[tuple[float, float]] = []
+        self.groups: list[tuple[float, ...]] = []
         self.gradients: list[Tensor | None] = []
         self.passes: list[list[bytes]] = []
         (_, self.layer, _), *_ = masked_layers(network)
@@ -119,7 +120,10 @@ class Spy(Callback):
     def on_before_optimizer_step(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
         mask = next(iter(learned(pl_module.network).values()))  # type: ignore[arg-type]  # a linear layer  # Lightning's __getattr__
         self.gradients.append(None if mask.logits.grad is None else mask.logits.grad.clone())
-        self.groups = [(group["initial_lr"], group["weight_decay"]) for group in trainer.optimizers[0].param_groups]
+        self.groups = [
+            tuple(group[key] for key in ("initial_lr", "weight_decay", "momentum"))
+            for group in trainer.optimizers[0].param_groups
+        ]
 
 
 def spied(mode: str = "m", epochs: int = 8, **options: Any) -> Spy:
@@ -128,7 +132,7 @@ def spied(mode: str = "m", epochs: int = 8, **options: Any) -> Spy:
     functional.set_step_mode(network, mode)
     pruner.prepare_(network)
     spy = Spy(network)
-    recipe = {"learning_rate": 0.05, "weight_decay": 1e-3, "optimizer": "adamw"}
+    recipe = {"learning_rate": 0.05, "weight_decay": 1e-3, "optimizer": "sgd", "momentum": 0.9}
     trainer = {"accelerator": "cpu", "devices": 1}
     fit(
         network,
@@ -170,7 +174,7 @@ def test_schedules_by_hand() -> None:
 
 def test_gradients_of_logits_have_unit_size_and_a_group_of_their_own() -> None:
     spy = spied(eid=False, logit_learning_rate=0.02)
-    assert spy.groups == [(0.05, 1e-3), (0.02, 0.0)]
+    assert spy.groups == [(0.05, 1e-3, 0.9), (0.02, 0.0, 0.0)]
     sizes = [float(gradient.square().mean().sqrt()) for gradient in spy.gradients[:18] if gradient is not None]
     assert sizes == pytest.approx([1.0] * 18)
     assert spy.gradients[18:] == [None] * 6

@@ -33,9 +33,7 @@ def main() -> int:
     parser.add_argument("--data-root", default="data", help="folder that holds CIFAR-10")
     parser.add_argument("--workers", type=int, default=1, help="rows at a time")
     parser.add_argument("--data", choices=sorted(DATA), help="only rows on these data")
-    parser.add_argument(
-        "--methods", default="", help="only these methods, by commas; a comma of their own is left out"
-    )
+    parser.add_argument("--methods", default="", help="only these methods, by commas; a comma of their own is left out")
     parser.add_argument("--list", action="store_true", help="show what is left, and do nothing")
     parser.add_argument("--report", action="store_true", help="write tables and picture, and do nothing else")
     chosen = parser.parse_args()

@@ -13,7 +13,7 @@ from conf.schema import SearchConfig
 from lightning_snn.files import read_json
 from lightning_snn.files import write_json
 from lightning_snn.files import write_text
-from search.report import command_of
+from search.run_page import command_of
 
 
 def write_record(folder: Path, row: Row, configs: Mapping[str, SearchConfig], ledger: Ledger) -> None:

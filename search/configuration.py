@@ -22,7 +22,7 @@ def load_config(arguments: Sequence[str]) -> SearchConfig:
 
 
 def restore_config(run: Path) -> SearchConfig:
-    """Return the configuration of a run from its folder, ``runs/<name>``.
+    """Return the configuration of a run from its folder, ``runs/<name>``: with a name where it was given one.
 
     Raises:
         ConfigError: If there is none.
@@ -40,7 +40,8 @@ def restore_config(run: Path) -> SearchConfig:
     except (OSError, ValueError) as error:
         raise ConfigError(f"{run} is not the folder of a run ({error}). Name a folder below runs/.") from error
     assert isinstance(config, SearchConfig)
-    return dataclasses.replace(config, name=run.name, runs=str(run.parent))
+    found = dataclasses.replace(config, name=None, runs=str(run.parent))
+    return found if run_name(found) == run.name else dataclasses.replace(found, name=run.name)
 
 
 def run_name(config: SearchConfig) -> str:

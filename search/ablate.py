@@ -30,7 +30,7 @@ where an interrupted one was. It says what it costs before it starts.
 
 Questions (python -m search.ablate NAME):
 """
-OWN = ("seeds", "workers", "name", "seed", "budget.target")
+OWN = ("seeds", "workers", "name", "budget.target")
 """Settings that are not handed on to each search as they are."""
 
 
@@ -45,6 +45,8 @@ def _ablate(arguments: Sequence[str]) -> int:
     question, *rest = arguments
     if question not in ABLATIONS:
         raise ConfigError(f"No ablation is called {question!r}. {nearest(question, ABLATIONS)}")
+    if "seed" in dict(parse_arguments(rest)):
+        raise ConfigError("An ablation has several seeds: found --seed. Write --seeds, separated by commas.")
     config = load(AblateConfig, "ablate", rest)
     from rich.console import Console
 

@@ -21,7 +21,6 @@ from multiprocessing import active_children
 from multiprocessing import get_context
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
 from typing import Self
 
 import torch
@@ -41,9 +40,6 @@ from search.estimator import build_estimator
 from search.estimator import pre_for_upper
 from search.evaluator import Evaluator
 from search.processes import end_with_parent
-
-if TYPE_CHECKING:
-    pass
 
 Job = tuple[Sequence[int], int, Path]
 """Widths, index, and the folder of its training's checkpoints."""

@@ -76,6 +76,18 @@ def test_killed_and_resumed_equals_straight(straight: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.slow
+def test_asked_to_end_it_ends_its_searches_in_the_middle_of_a_training(tmp_path: Path) -> None:
+    process = start(command(tmp_path, "--workers", "2", "--training.epochs", "1000"))
+    deadline = time.monotonic() + 300
+    while not list(tmp_path.glob("_shared/*/training/*")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    process.terminate()
+    assert process.wait(30) == 143
+
+
+@pytest.mark.slow
 def test_one_task_at_a_time_equals_all_at_once(straight: Path, tmp_path: Path) -> None:
     shutil.copytree(straight / "_shared", tmp_path / "_shared")
     for task in range(6):

@@ -1,0 +1,109 @@
+"""Ablations from the command line to their files, as small as can be: one of each kind, again, and refused."""
+
+import json
+import pkgutil
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from conf.loading import load
+from conf.schema import AblateConfig
+from search import ablate
+from search.ablations import ABLATIONS
+from search.ablations import estimator_form
+from search.ablations import estimator_samples
+from search.ablations import estimator_transfer
+from search.ablations import linearity
+from search.ablations import scale
+from search.ablations import transformer
+from search.ablations.ablation import Setting
+from tests.search import test_pipeline
+
+TINY = [each for each in test_pipeline.TINY if "options" not in each]  # not every network has the tiny one's plan
+FILES = {"ablation.html", "ablation.json", "ablation.md", "ablation.tex"}
+
+
+def run(name: str, runs: Path, *more: str) -> Any:
+    """Carry an ablation out, and read what it found."""
+    command = [name, *TINY, "--runs", str(runs), "--name", "mine", "--strategy.evaluations", "4", *more]
+    assert ablate.main(command) == 0
+    assert {file.name for file in (runs / "mine").iterdir()} >= FILES
+    return json.loads((runs / "mine" / "ablation.json").read_text())
+
+
+@pytest.mark.parametrize("name", ABLATIONS)
+def test_says_what_it_costs_before_it_does_anything(name: str, tmp_path: Path) -> None:
+    """Which also composes and checks the settings of every variant."""
+    config = load(AblateConfig, "ablate", ["runs=" + str(tmp_path), "seeds=[7]"])
+    sentence = pkgutil.resolve_name(ABLATIONS[name][0]).cost(Setting(config, [f"runs={tmp_path}"], tmp_path / "own"))
+    assert any(figure.isdigit() for figure in sentence)
+    assert sentence.endswith(".")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_searches_side_by_side_and_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = run("first-layer", tmp_path, "--seeds", "0,1", "--workers", "2")
+    assert "4 searches are left, with 2 seeds" in capsys.readouterr().out
+    assert [line["variant"] for line in found["values"]] == ["apart", "add"]
+    assert [line["seeds"] for line in found["values"]] == [2, 2]
+    results = {file: file.stat().st_mtime_ns for file in tmp_path.glob("*/result.json")}
+    assert len(results) == 4
+    assert run("first-layer", tmp_path, "--seeds", "0,1", "--workers", "2") == found
+    assert "All searches are there" in capsys.readouterr().out
+    assert {file: file.stat().st_mtime_ns for file in tmp_path.glob("*/result.json")} == results
+
+
+@pytest.mark.slow
+def test_pools_are_shared_between_questions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(estimator_samples, "POOL", 9)
+    monkeypatch.setattr(estimator_samples, "HELD_OUT", 4)
+    monkeypatch.setattr(estimator_samples, "COUNTS", (3, 5))
+    found = run("estimator-samples", tmp_path, "--seeds", "0")
+    assert "9 samples are left" in capsys.readouterr().out
+    assert [row[0] for row in found["table"]["rows"]] == ["3", "5"]
+    monkeypatch.setattr(estimator_form, "POOL", 9)
+    monkeypatch.setattr(estimator_form, "OUTSIDE", 3)
+    found = run("estimator-form", tmp_path, "--seeds", "0")
+    assert "6 samples are left" in capsys.readouterr().out  # those outside of the range, of two targets
+    assert {row[0] for row in found["table"]["rows"]} == set(estimator_form.FORMS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "module", "constants"),
+    [
+        ("linearity", linearity, {"COUNTS": dict.fromkeys(linearity.COUNTS, 4)}),
+        ("estimator-transfer", estimator_transfer, {"POOL": 4}),
+        ("transformer", transformer, {"POOL": 4}),
+        ("scale", scale, {"SIZES": tuple(scale.SIZES[n] for n in (0, 1, 4, 5, 8, 9))}),
+        ("energy", pkgutil.resolve_name("search.ablations.energy"), {"CANDIDATES": 4}),
+    ],
+)
+def test_runs_from_end_to_end(
+    name: str, module: ModuleType, constants: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for constant, value in constants.items():
+        monkeypatch.setattr(module, constant, value)
+    found = run(name, tmp_path, "--seeds", "0")
+    assert found["question"].endswith("?")
+    assert len(found["table"]["rows"]) >= 1
+    assert all(len(row) == len(found["table"]["head"]) for row in found["table"]["rows"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ([], "Name a question first"),
+        (["rewards"], "reward"),
+        (["reward", "--reward.beta", "-1"], "reward.beta"),
+        (["reward", "--seed", "3"], "seeds"),
+    ],
+)
+def test_wrong_input_is_refused(arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ablate.main(arguments) == 2
+    assert sentence in capsys.readouterr().err

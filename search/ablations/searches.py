@@ -1,11 +1,9 @@
 """Ablations that are comparisons: the same search with one thing changed, seed by seed against a reference.
 
-Conclusion by rule: a variant is called better or worse where the 95 % interval of its paired difference from the
-reference leaves 0 out; of all others it is said that no difference could be shown.
+Conclusion by rule: ``search/comparison/verdict.py``.
 """
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,11 +22,9 @@ from search.comparison.plan import plan_runs
 from search.comparison.run import About
 from search.comparison.run import summarise
 from search.comparison.summary import Comparison
-from search.comparison.summary import Line
-from search.comparison.summary import what_seeds_can_show
 from search.comparison.tables import LEGEND
 from search.comparison.tables import cells
-from search.comparison.tables import difference
+from search.comparison.verdict import verdict
 
 
 @dataclass(frozen=True)
@@ -72,7 +68,7 @@ class SearchAblation:
         return Finding(
             name=self.name,
             question=self.question,
-            conclusion=conclusion(comparison),
+            conclusion=verdict(comparison),
             head=["variant", *head[1:]],
             rows=rows,
             legend=f"Difference from {self.reference!r}. {LEGEND}",
@@ -96,24 +92,6 @@ def what_searches_cost(left: Sequence[Planned]) -> str:
     )
 
 
-def conclusion(comparison: Comparison) -> str:
-    """Return the paragraph that the rule of this module draws from a comparison."""
-    lines = [line for line in comparison.lines if line.difference is not None]
-    better, worse = [line for line in lines if _low(line) > 0.0], [line for line in lines if _high(line) < 0.0]
-    said = []
-    for word, chosen in (("better", better), ("worse", worse)):
-        if chosen:
-            named = "; ".join(f"{line.variant} ({difference(line)} points)" for line in chosen)
-            said.append(f"By best validation accuracy, {word} than {comparison.reference}: {named}.")
-    if rest := [line.variant for line in lines if line not in better and line not in worse]:
-        said.append(f"No difference from {comparison.reference} could be shown for {', '.join(rest)}.")
-    short = [line for line in comparison.lines if line.met < line.seeds]
-    missed = ", ".join(f"{line.variant} ({line.seeds - line.met} of {line.seeds})" for line in short)
-    said.append(f"The budget was missed by {missed}." if short else "All results met the budget.")
-    seeds = min(line.seeds for line in comparison.lines)
-    return " ".join([*said, what_seeds_can_show(seeds, len(lines))])
-
-
 def bars(comparison: Comparison) -> go.Figure:
     """Draw the best validation accuracy before, and the test accuracy after fine-tuning, of each variant."""
     figure = chart("", "accuracy, %")
@@ -122,11 +100,3 @@ def bars(comparison: Comparison) -> go.Figure:
     points(figure, names, best, "best validation accuracy, before fine-tuning", COLOURS[0])
     points(figure, names, test, "test accuracy, after fine-tuning", COLOURS[2])
     return figure
-
-
-def _low(line: Line) -> float:
-    return math.nan if line.difference is None else line.difference.low
-
-
-def _high(line: Line) -> float:
-    return math.nan if line.difference is None else line.difference.high

@@ -13,9 +13,9 @@ from search._page import page
 from search._page import sortable_table
 from search.comparison import figures
 from search.comparison.summary import Comparison
-from search.comparison.summary import what_seeds_can_show
 from search.comparison.tables import LEGEND
 from search.comparison.tables import cells
+from search.comparison.verdict import verdict
 
 CAPTIONS: Final = {
     "curves": (
@@ -58,6 +58,7 @@ def _sections(comparison: Comparison) -> Iterator[str]:
     yield f"<p>{html.escape(_what_was_done(comparison))}</p>"
     for title, why in comparison.failed.items():
         yield f'<p class="verdict infeasible"><b>{html.escape(title)}</b> has no result: {html.escape(why)}</p>'
+    yield f'<p class="verdict met">{html.escape(verdict(comparison))}</p>'
     yield sortable_table(*cells(comparison))
     yield f"<p><small>{html.escape(LEGEND)}</small></p>"
     yield f"<script>{get_plotlyjs()}</script>"
@@ -78,18 +79,10 @@ def _sections(comparison: Comparison) -> Iterator[str]:
 
 
 def _what_was_done(comparison: Comparison) -> str:
-    seeds = min(line.seeds for line in comparison.lines)
-    text = (
+    return (
         f"{len(comparison.outcomes)} searches of {comparison.evaluations} evaluations at most. Searches with the same "
         "seed share the dense network and the estimator."
     )
-    if comparison.reference is None:
-        return f"{text} There is no reference among them, so nothing is tested."
-    tests = max(
-        sum(line.p_corrected is not None for line in comparison.lines if line.target == target)
-        for target in comparison.targets
-    )
-    return f"{text} Each is held against {comparison.reference}. {what_seeds_can_show(seeds, tests)}"
 
 
 def _picture(name: str, figure: go.Figure) -> str:

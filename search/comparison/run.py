@@ -24,6 +24,7 @@ from search.comparison.summary import compare
 from search.comparison.tables import cells
 from search.comparison.tables import latex
 from search.comparison.tables import markdown
+from search.comparison.verdict import verdict
 
 PLAN = "plan.json"
 """Of a comparison's folder: what it consists of, so that all else can be made again from the runs."""
@@ -129,7 +130,7 @@ def summarise(members: Sequence[Member], about: About, failed: Mapping[str, str]
 def write_comparison(folder: Path, comparison: Comparison) -> None:
     """Write page, tables and figures of a comparison; each is replaced whole."""
     write_page(folder / "compare.html", comparison)
-    write_text(folder / "compare.md", markdown(comparison))
+    write_text(folder / "compare.md", f"{verdict(comparison)}\n\n{markdown(comparison)}")
     write_text(folder / "compare.tex", latex(comparison))
     write_json(folder / "compare.json", comparison.as_json())
 

@@ -1,0 +1,43 @@
+"""What a comparison says of itself, from outcomes made by hand."""
+
+from search.comparison.verdict import verdict
+from tests.search.comparison.outcomes import outcome
+from tests.search.comparison.test_summary import made
+
+
+def test_better_or_worse_where_the_interval_leaves_zero_out() -> None:
+    outcomes = [outcome("plain", seed, 0.5 + 0.01 * seed) for seed in range(4)]
+    outcomes += [outcome("good", seed, 0.6 + 0.011 * seed) for seed in range(4)]
+    outcomes += [outcome("bad", seed, 0.4 + 0.011 * seed, met=seed > 0) for seed in range(4)]
+    outcomes += [outcome("alike", seed, 0.5 + 0.02 * (-1) ** seed) for seed in range(4)]
+    text = verdict(made(outcomes, reference="plain"))
+    assert "better than plain: good (+10.15 [" in text
+    assert "worse than plain: bad (-9.85 [" in text
+    assert "No difference from plain could be shown for alike." in text
+    assert "The budget was missed by bad (1 of 4)." in text
+    assert "p = 0.12" in text
+
+
+def test_a_strategy_that_loses_to_random_is_named() -> None:
+    outcomes = [outcome("random", seed, 0.5 + 0.01 * seed) for seed in range(10)]
+    outcomes += [outcome("ddpg", seed, 0.45 + 0.011 * seed) for seed in range(10)]
+    text = verdict(made(outcomes))
+    assert "By best validation accuracy, worse than random: ddpg (-4.55 [" in text
+    assert "All results met the budget." in text
+
+
+def test_each_budget_is_spoken_of() -> None:
+    outcomes = [
+        outcome(name, seed, level + 0.01 * seed, target=target)
+        for target, level in ((0.7, 0.8), (0.3, 0.4))
+        for name in ("random", "cmaes")
+        for seed in range(3)
+    ]
+    text = verdict(made(outcomes))
+    assert text.index("At 70%: No difference") < text.index("At 30%: No difference")
+
+
+def test_without_a_reference_nothing_is_tested() -> None:
+    text = verdict(made([outcome("cmaes", seed, 0.5) for seed in range(3)]))
+    assert text.startswith("There is no reference")
+    assert "seeds" not in text

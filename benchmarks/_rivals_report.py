@@ -1,7 +1,8 @@
 """Tables and picture of the rows of ``rivals.py`` that are there.
 
 Means are over seeds, with their standard error. A method is compared with its random control seed by seed: the mean of
-the differences, over its standard error. With three seeds that says little more than "clearly" or "not clearly".
+the differences, and that over its standard error, from three seeds on; it then says little more than "clearly" or "not
+clearly". SynOps = connections x rates; weights: the share of them that is left.
 """
 
 import json
@@ -20,7 +21,18 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
 Record = dict[str, Any]
-HEADER = ("method", "strength", "seeds", "test accuracy", "SynOps", "connectivity", "x rates", "over its control", "SE")
+HEADER = (
+    *("method", "strength", "seeds", "test accuracy", "SynOps", "= connections", "x rates", "weights left"),
+    *("over its control", "over its SE"),
+)
+KINDS = {
+    "weights": ("random weights", "magnitude", "lamp", "slamp"),
+    "channels": ("random channels", "slimming", "sca"),
+    "N:M once": ("random n:m", "magnitude n:m"),
+    "N:M from scratch": ("random n:m from scratch", "sr-ste", "spike-nm"),
+}
+"""What the picture shows: kinds of pruning, and their methods, the random control first."""
+STYLES = (("grey", "x"), ("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"))
 
 
 def write_report(out: Path) -> None:
@@ -44,7 +56,7 @@ def table(records: Sequence[Record]) -> str:
     lines = [
         f"| {' | '.join(HEADER)} |",
         f"|{'|'.join(['---'] * 2 + ['---:'] * (len(HEADER) - 2))}|",
-        _line("dense", "", len(dense), _accuracy(dense.values()), "100.0 %", "100.0 %", "", "", ""),
+        _line("dense", "", len(dense), _accuracy(dense.values()), "100.0 %", *[""] * 5),
     ]
     for strength in dict.fromkeys(record["strength"] for record in records):
         of_strength = [record for record in records if record["strength"] == strength]
@@ -58,8 +70,9 @@ def table(records: Sequence[Record]) -> str:
                     len(mine),
                     _accuracy(mine.values()),
                     _mean(mine, "synops_share"),
-                    _mean(mine, "connectivity"),
+                    _mean(mine, "connectivity_factor"),
                     _mean(mine, "rate_factor"),
+                    _mean(mine, "connectivity"),
                     difference,
                     errors,
                 )
@@ -69,7 +82,7 @@ def table(records: Sequence[Record]) -> str:
 
 def ideas(records: Sequence[Record]) -> str:
     """Return the table that holds methods against themselves without the idea that they are made of."""
-    head = ("method", "without its idea", "strength", "seeds", "difference", "SE", "SynOps", "without")
+    head = ("method", "without its idea", "strength", "seeds", "difference", "over its SE", "SynOps", "without")
     lines = [_line(*head), f"|{'|'.join(['---'] * 3 + ['---:'] * (len(head) - 3))}|"]
     for method, plain in IDEAS:
         for strength in dict.fromkeys(record["strength"] for record in records):
@@ -94,36 +107,51 @@ def against(mine: dict[int, Record], control: dict[int, Record]) -> tuple[str, s
         return "", ""
     points = [100.0 * (mine[seed]["test_accuracy"] - control[seed]["test_accuracy"]) for seed in both]
     mean, error = statistics.mean(points), statistics.stdev(points) / len(points) ** 0.5
-    return f"{mean:+.2f} points", f"{mean / error:+.1f}" if error > 0.0 else "-"
+    return f"{mean:+.2f} points", f"{mean / error:+.1f}" if error > 0.0 and len(both) > 2 else "-"
 
 
 def draw(records: Sequence[Record], file: Path) -> None:
-    """Draw accuracy over SynOps, a panel a data set, with standard errors of both."""
+    """Draw accuracy over SynOps, a row a data set and a column a kind of pruning, with standard errors of both."""
     panels = list(dict.fromkeys(record["data"] for record in records))
-    methods = list(dict.fromkeys(record["method"] for record in records))
-    colours = {method: plt.get_cmap("tab20")(index % 20) for index, method in enumerate(methods)}
     plt.rcParams["svg.hashsalt"] = "rivals"
-    figure, axes = plt.subplots(1, len(panels), figsize=(5.5 * len(panels), 4.5), squeeze=False)
-    for axis, data in zip(axes[0], panels, strict=True):
+    figure, axes = plt.subplots(
+        len(panels),
+        len(KINDS),
+        figsize=(3.2 * len(KINDS), 2.6 * len(panels)),
+        sharex="col",
+        sharey="row",
+        squeeze=False,
+    )
+    for row, data in zip(axes, panels, strict=True):
         of_data = [record for record in records if record["data"] == data]
-        dense = [100.0 * record["baseline"]["test_accuracy"] for record in of_data]
-        axis.axhline(statistics.mean(dense), color="grey", linestyle=":", label="dense")
-        for method in methods:
-            points = []
-            for strength in dict.fromkeys(record["strength"] for record in of_data):
-                mine = by_seed([record for record in of_data if record["strength"] == strength], method)
-                if mine:
-                    shares = [100.0 * each["synops_share"] for each in mine.values()]
-                    hits = [100.0 * each["test_accuracy"] for each in mine.values()]
-                    points.append((*_mean_error(shares), *_mean_error(hits)))
-            if points:
-                x, x_error, y, y_error = zip(*sorted(points), strict=True)
-                axis.errorbar(x, y, y_error, x_error, marker="o", markersize=4, label=method, color=colours[method])
-        axis.set(title=data, xlabel="SynOps, % of the dense network's", ylabel="test accuracy, %")
-    axes[0][-1].legend(fontsize=7, loc="lower right")
+        dense = statistics.mean([100.0 * record["baseline"]["test_accuracy"] for record in of_data])
+        for axis, (kind, methods) in zip(row, KINDS.items(), strict=True):
+            axis.axhline(dense, color="black", linewidth=0.8, linestyle=":", label="dense")
+            for method, (colour, marker) in zip(methods, STYLES, strict=False):
+                points = _points(of_data, method)
+                if points:
+                    x, x_error, y, y_error = zip(*points, strict=True)
+                    axis.errorbar(x, y, y_error, x_error, marker=marker, markersize=5, label=method, color=colour)
+            axis.set(title=f"{data}, {kind}")
+        row[0].set(ylabel="test accuracy, %")
+    for axis in axes[-1]:
+        axis.set(xlabel="SynOps, % of the dense network's")
+        axis.legend(fontsize=7, loc="lower right")
     figure.tight_layout()
     figure.savefig(file, metadata={"Date": None})
     plt.close(figure)
+
+
+def _points(records: Sequence[Record], method: str) -> list[tuple[float, float, float, float]]:
+    """Return SynOps and accuracy of a method at each strength, in percent, each with its standard error."""
+    points = []
+    for strength in dict.fromkeys(record["strength"] for record in records if "sparse" not in record["strength"]):
+        mine = by_seed([record for record in records if record["strength"] == strength], method)
+        if mine:
+            shares = [100.0 * each["synops_share"] for each in mine.values()]
+            hits = [100.0 * each["test_accuracy"] for each in mine.values()]
+            points.append((*_mean_error(shares), *_mean_error(hits)))
+    return sorted(points)
 
 
 def _line(*cells: object) -> str:

@@ -150,7 +150,7 @@ def say(error: Exception) -> str:
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return the sentence that ends a message about an unknown name: the nearest known one, or all of them."""
     known = sorted(known)
-    near = difflib.get_close_matches(name, known, n=1)
+    near = difflib.get_close_matches(name, known, n=1) or difflib.get_close_matches(name.lower(), known, n=1)
     return f"Did you mean {near[0]!r}?" if near else f"Known names: {', '.join(known) or 'none'}."
 
 
@@ -160,14 +160,15 @@ def _refuse_unknown_key(key: str, schema: type[TaskConfig]) -> None:
         "."
     )
     if key not in known and not is_option:
-        raise ConfigError(f"No setting is called {key!r}. {_nearest_key(key, known)}")
+        raise ConfigError(f"No setting is called {key!r}. {_nearest_key(key, known, groups_of(schema))}")
 
 
-def _nearest_key(key: str, known: Sequence[str]) -> str:
+def _nearest_key(key: str, known: Sequence[str], groups: Sequence[str]) -> str:
     *section, leaf = key.split(".")
     leaf = SHORT.get(leaf, leaf)
     same_leaf = sorted((name for name in known if name.split(".")[-1] == leaf), key=len)  # training before finetuning
-    near = difflib.get_close_matches(".".join([*section, leaf]), known, n=1) or same_leaf
+    begun = [group for group in groups if len(key) > 2 and group.startswith(key)]  # --prune: pruning
+    near = begun or difflib.get_close_matches(".".join([*section, leaf]), known, n=1) or same_leaf
     return f"Did you mean {near[0]!r}?" if near else "See --help for the settings."
 
 

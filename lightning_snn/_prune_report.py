@@ -102,12 +102,14 @@ def describe_pruned(
     """
     config = cast(TrainConfig, task.config)
     synops, target = result.test.synops.total, pruner.target
+    is_given = config.baseline.artifact is not None and not pruner.trains
+    trained = None if is_given else config.training.epochs
     return {
         "schema": 1,
         "pruner": config.pruning.name,
         "options": config.pruning.options,
         **describe_settings(task, result.test),
-        "epochs": {"training": config.training.epochs, "finetuning": pruner.rounds * config.finetuning.epochs},
+        "epochs": {"training": trained, "finetuning": pruner.rounds * config.finetuning.epochs},
         "baseline": describe_network(task, dense.network, dense.validation, dense.test)
         | {"connectivity": 1.0 - sparsity(dense.network), "sparsity": sparsity(dense.network)},
         "result": describe_network(task, result.network, result.validation, result.test)
@@ -151,7 +153,7 @@ def pruned_table(result: dict[str, Any]) -> str:
         ("SynOps per sample (test)", *_both(before["synops"], after["synops"])),
         ("- factor: connections", "", "", f"x {after['connectivity_factor']:.1%}"),
         ("- factor: firing rates", "", "", "-" if after["rate_factor"] is None else f"x {after['rate_factor']:.1%}"),
-        ("parameters", *_both(before["parameters"], after["parameters"])),
+        ("parameters, zeros included", *_both(before["parameters"], after["parameters"])),
         ("connectivity", f"{before['connectivity']:.1%}", f"{after['connectivity']:.1%}", ""),
         ("sparsity of the weights", f"{before['sparsity']:.1%}", f"{after['sparsity']:.1%}", ""),
     ]
@@ -171,17 +173,20 @@ def _method(result: dict[str, Any]) -> str:
 def _notes(result: dict[str, Any]) -> str:
     """Say what the figures mean, whether the target holds, and what was not pruned."""
     after, budget = result["result"], result["budget"]
+    epochs = result["epochs"]["training"]
+    trained = "a network that was given" if epochs is None else f"{epochs} of training"
     said = (
         "Factors: the dense network's spikes over the connections that are left, and what the pruned network's own "
         "spikes make of it. Connectivity: live weights as a share of all weights of the dense structure. Sparsity: "
-        f"zeros as a share of the network's own weights. Epochs: {result['epochs']['training']} of training, then "
-        f"{result['epochs']['finetuning']} of fine-tuning."
+        f"zeros as a share of the network's own weights. Epochs: {trained}, then {result['epochs']['finetuning']} of "
+        "fine-tuning."
     )
     if budget is not None:
         verdict = "met" if budget["met"] else "NOT met"
         said += (
-            f" Target of {100.0 * budget['target_fraction']:g} % SynOps: {verdict}; fine-tuning moved them from "
-            f"{after['synops_share_before_finetuning']:.1%} (training data) to {after['synops_share']:.1%} (test)."
+            f" Target of {100.0 * budget['target_fraction']:g} % SynOps: {verdict}; "
+            f"{after['synops_share_before_finetuning']:.1%} after the cut (training data), {after['synops_share']:.1%} "
+            "after fine-tuning (test data)."
         )
         if not budget["met"]:
             said += " Ask for less with --pruning.target, or let a search hold the budget."

@@ -4,6 +4,7 @@ The run folder is the record. All rows are handed in after every start, so that 
 an offline run, which W&B cannot go on with, is whole.
 """
 
+import re
 from pathlib import Path
 from typing import Any
 from typing import Protocol
@@ -91,4 +92,6 @@ def train_run_name(config: TrainConfig) -> str:
     pruning = config.pruning
     if pruning.name == "none":
         return run_name(config, "train")
-    return run_name(config, pruning.name, *([] if pruning.target is None else [f"{pruning.target:g}"]))
+    target = [] if pruning.target is None else [f"{pruning.target:g}"]
+    options = ["_".join(re.findall(r"[\w.+-]+", f"{key} {value}")) for key, value in sorted(pruning.options.items())]
+    return run_name(config, pruning.name, *target, *options)

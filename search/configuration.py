@@ -32,6 +32,8 @@ def restore_config(run: Path) -> SearchConfig:
 
     try:
         settings = json.loads((run / "settings.json").read_text(encoding="utf-8"))
+        if "strategy" not in settings:
+            raise ConfigError(f"{run} is not the folder of a search, but of a training. Name that of a search.")
         config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(SearchConfig), settings))
     except OmegaConfBaseException as error:
         raise ConfigError(f"{run} holds settings of another version. {say(error)}") from error

@@ -50,6 +50,11 @@ class ChannelPruner(Pruner):
         super().__init__(bench, one_strength(self.name, target, "keep", keep))
         if not 0.0 <= low < 1.0:
             raise PruningError(f"pruning.options.low must be at least 0 and below 1, found {low:g}.")
+        if keep is not None and keep < low:
+            raise PruningError(
+                f"pruning.options.low is the least share of each layer's channels, and keep the share of all: found "
+                f"{low:g}, which is more than {keep:g}. Lower low, or raise keep."
+            )
         self.keep, self.low = keep, low
 
     def accept(self, network: nn.Module) -> None:

@@ -45,13 +45,21 @@ class Pruner(Callback, ABC):
 
     ::
 
+        import pytorch_lightning as pl
+
+        from lightning_snn.classifier import SpikingClassifier
+        from lightning_snn.forward import to_time_first
+        from lightning_snn.pruners import build_pruner
+        from lightning_snn.pruners.bench import Bench
+
+        recipe = {"num_classes": 10, "time_steps": time_steps, "seed": 0}
         x_TBCHW = to_time_first(images, time_steps)  # some hundred training inputs, on the network's device
         bench = Bench.of(dense, batches=[x_TBCHW], example=x_TBCHW[:, :1].cpu(), seed=0)
         pruner = build_pruner("sca", bench=bench, target=0.5)  # N:M pruners take n and m in place of a target
         pruner.prepare_(network)
-        pl.Trainer(callbacks=[pruner]).fit(SpikingClassifier(network, ...), data)
+        pl.Trainer(callbacks=[pruner]).fit(SpikingClassifier(network, **recipe), data)
         pruned = pruner.prune(network)
-        pl.Trainer(callbacks=pruned.callbacks()).fit(SpikingClassifier(pruned.network, ...), data)
+        pl.Trainer(callbacks=pruned.callbacks()).fit(SpikingClassifier(pruned.network, **recipe), data)
     """
 
     trains: ClassVar[bool] = False

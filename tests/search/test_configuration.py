@@ -149,6 +149,8 @@ def test_nothing_else_changes_with_a_setting() -> None:
         (["--target", "0.4"], "No setting is called 'target'. Did you mean 'budget.target'?"),
         (["--budget", "0.4"], "No setting is called 'budget'. Did you mean 'budget.target'?"),
         (["--training.lr", "0.4"], "No setting is called 'training.lr'. Did you mean 'training.learning_rate'?"),
+        (["--strat", "ddpg"], "No setting is called 'strat'. Did you mean 'strategy'?"),
+        (["--strategy", "DDPG"], "No strategy is called 'DDPG'. Did you mean 'ddpg'?"),
         (["--wd", "0.4"], "No setting is called 'wd'. Did you mean 'training.weight_decay'?"),
         (["--T", "4"], "No setting is called 'T'. Did you mean 'network.time_steps'?"),
         (["--epochs", "4"], "No setting is called 'epochs'. Did you mean 'training.epochs'?"),

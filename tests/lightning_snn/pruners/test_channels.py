@@ -77,7 +77,7 @@ def test_a_share_of_the_channels_stays() -> None:
     ("keep", "expected"), [(0.01, [[0], [0]]), (0.45, [[0, 1, 2, 3], [0, 1, 2]]), (0.99, [[*range(8)], [*range(8)]])]
 )
 def test_one_channel_of_each_group_stays_at_least(keep: float, expected: list[list[int]]) -> None:
-    assert rows(ByIndex(bench=make_bench(), keep=keep).prune(dense_network()).dense_masks) == expected
+    assert rows(ByIndex(bench=make_bench(), keep=keep, low=0.0).prune(dense_network()).dense_masks) == expected
 
 
 def test_what_must_stay_stays_and_what_must_go_goes() -> None:
@@ -115,3 +115,8 @@ def test_a_floor_comes_before_the_ranking() -> None:
 def test_a_floor_is_a_share(low: float) -> None:
     with pytest.raises(PruningError, match=f"low must be at least 0 and below 1, found {low:g}"):
         ByIndex(bench=make_bench(), low=low)
+
+
+def test_each_layer_cannot_keep_more_than_all_do() -> None:
+    with pytest.raises(PruningError, match=r"found 0\.3, which is more than 0\.05"):
+        ByIndex(bench=make_bench(), keep=0.05, low=0.3)

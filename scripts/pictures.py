@@ -1,0 +1,48 @@
+"""Save the pictures of compare.html or ablation.html as SVG, for papers and for our own pages.
+
+    python scripts/pictures.py runs/compare-NAME/compare.html --out results/compare/digits --only curves,differences
+
+Needs playwright (of the extra ``dev``) and Chromium.
+"""
+
+import argparse
+import base64
+import shutil
+from pathlib import Path
+from urllib.parse import unquote
+
+WIDTH, HEIGHT = 900, 500
+DRAW = """async ([name, width, height]) => {
+  const picture = document.getElementById(name);
+  return await Plotly.toImage(picture, {format: "svg", width, height});
+}"""
+
+
+def main() -> None:
+    """Save them."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("page", type=Path)
+    parser.add_argument("--out", type=Path, default=Path(), help="folder for NAME.svg")
+    parser.add_argument("--only", default="", help="names of pictures, separated by commas; all by default")
+    asked = parser.parse_args()
+    from playwright.sync_api import sync_playwright
+
+    asked.out.mkdir(parents=True, exist_ok=True)
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page()
+        page.goto(asked.page.resolve().as_uri())
+        there = page.eval_on_selector_all(".js-plotly-plot", "all => all.map(each => each.id)")
+        for name in [each for each in asked.only.split(",") if each] or there:
+            if name not in there:
+                parser.error(f"no picture is called {name!r}; there are {', '.join(there)}")
+            _, _, content = page.evaluate(DRAW, [name, WIDTH, HEIGHT]).partition(",")
+            text = unquote(content) if content.startswith("%3C") else base64.b64decode(content).decode()
+            (asked.out / f"{name}.svg").write_text(text, encoding="utf-8")
+            print(asked.out / f"{name}.svg")
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()

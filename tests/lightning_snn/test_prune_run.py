@@ -108,7 +108,7 @@ def test_a_pruned_run_leaves_network_masks_result_metrics_and_settings(straight:
         "result.json",
         "settings.json",
     ]
-    assert folder.name.startswith("digits-vgg_small-lamp-0.5-s0-")
+    assert folder.name.startswith("digits-vgg_small-lamp-0.5-rounds_2-s0-")
     assert [row["epoch"] for row in rows_of(folder / "metrics-fine-tuning-2.csv")] == ["0", "1"]
     assert not any(file.suffix == ".ckpt" for file in straight.rglob("*"))
 

@@ -336,3 +336,9 @@ def test_a_folder_that_is_no_run_is_one_sentence(text: str | None, tmp_path: Pat
     with pytest.raises(ConfigError) as caught:
         restore_config(tmp_path)
     assert "\n" not in str(caught.value)
+
+
+def test_the_folder_of_a_training_is_told_apart(tmp_path: Path) -> None:
+    write_json(tmp_path / "settings.json", {"seed": 0, "pruning": {"name": "lamp"}})
+    with pytest.raises(ConfigError, match="not the folder of a search, but of a training"):
+        restore_config(tmp_path)

@@ -2,6 +2,7 @@
 
 import json
 import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,13 @@ class WandbFile:
     def __init__(self, folder: Path) -> None:
         (self.folder,) = (folder / "wandb").glob("offline-run-*")
         (file,) = self.folder.glob("*.wandb")
-        self.records = list(self._records(file.read_bytes()))
+        deadline = time.monotonic() + 30.0
+        while True:  # W&B's own process may still be writing after the run was finished
+            self.records = list(self._records(file.read_bytes()))
+            if self.of_kind("exit"):
+                break
+            assert time.monotonic() < deadline, f"{file} does not end ({len(self.records)} records)"
+            time.sleep(0.1)
 
     @staticmethod
     def _records(content: bytes) -> Iterator[Any]:
@@ -25,6 +32,8 @@ class WandbFile:
                 position += block - position % block
                 continue
             _, length, kind = struct.unpack("<IHB", content[position : position + 7])
+            if position + 7 + length > len(content):
+                return  # still being written
             whole += content[position + 7 : position + 7 + length]
             position += 7 + length
             if kind in (1, 4):  # a full record, or the last part of one

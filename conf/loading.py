@@ -150,8 +150,9 @@ def say(error: Exception) -> str:
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return the sentence that ends a message about an unknown name: the nearest known one, or all of them."""
     known = sorted(known)
-    near = difflib.get_close_matches(name, known, n=1) or difflib.get_close_matches(name.lower(), known, n=1)
-    return f"Did you mean {near[0]!r}?" if near else f"Known names: {', '.join(known) or 'none'}."
+    spelt = {each.lower(): each for each in known}
+    near = difflib.get_close_matches(name.lower(), spelt, n=1)
+    return f"Did you mean {spelt[near[0]]!r}?" if near else f"Known names: {', '.join(known) or 'none'}."
 
 
 def _refuse_unknown_key(key: str, schema: type[TaskConfig]) -> None:

@@ -41,7 +41,7 @@ def write_finding(folder: Path, finding: Finding, command: str) -> None:
     )
     sections = [
         f"<h1>{html.escape(finding.question)}</h1>",
-        f'<p class="verdict met">{html.escape(finding.conclusion)}</p>',
+        f'<p class="verdict">{html.escape(finding.conclusion)}</p>',
         f"<script>{get_plotlyjs()}</script>",
         f"<figure>\n{drawn}\n<figcaption>{html.escape(finding.legend)}</figcaption>\n</figure>",
         sortable_table(finding.head, finding.rows),

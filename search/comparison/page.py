@@ -58,7 +58,7 @@ def _sections(comparison: Comparison) -> Iterator[str]:
     yield f"<p>{html.escape(_what_was_done(comparison))}</p>"
     for title, why in comparison.failed.items():
         yield f'<p class="verdict infeasible"><b>{html.escape(title)}</b> has no result: {html.escape(why)}</p>'
-    yield f'<p class="verdict met">{html.escape(verdict(comparison))}</p>'
+    yield f'<p class="verdict">{html.escape(verdict(comparison))}</p>'
     yield sortable_table(*cells(comparison))
     yield f"<p><small>{html.escape(LEGEND)}</small></p>"
     yield f"<script>{get_plotlyjs()}</script>"

@@ -4,8 +4,6 @@ A variant is called better or worse than the reference where the 95 % interval o
 validation accuracy leaves 0 out; of all others it is said that no difference could be shown.
 """
 
-import math
-
 from search.comparison.summary import Comparison
 from search.comparison.summary import Line
 from search.comparison.summary import what_seeds_can_show
@@ -14,33 +12,32 @@ from search.comparison.tables import difference
 
 def verdict(comparison: Comparison) -> str:
     """Return what is better and worse than the reference, which budgets were missed, and what the seeds can show."""
-    several = len(comparison.targets) > 1
-    said = []
+    several, reference = len(comparison.targets) > 1, comparison.reference
+    said, tests = [], 0
     for target in comparison.targets:
         lines = [line for line in comparison.lines if line.target == target]
-        if comparison.reference is not None:
-            said += _against(comparison.reference, lines, f"At {target:.0%}: " if several else "")
+        if several:
+            said.append(f"Budget of {target:.0%}:")
+        if reference is not None:
+            said += _against(reference, lines)
         said.append(_missed(lines))
-    if comparison.reference is None:
+        tests = max(tests, sum(line.p_corrected is not None for line in lines))
+    if reference is None:
         return " ".join(["There is no reference among them, so nothing is tested.", *said])
-    tests = max(
-        sum(line.p_corrected is not None for line in comparison.lines if line.target == target)
-        for target in comparison.targets
-    )
     return " ".join([*said, what_seeds_can_show(min(line.seeds for line in comparison.lines), tests)])
 
 
-def _against(reference: str, lines: list[Line], where: str) -> list[str]:
-    held = [line for line in lines if line.difference is not None]
-    better = [line for line in held if _bounds(line)[0] > 0.0]
-    worse = [line for line in held if _bounds(line)[1] < 0.0]
+def _against(reference: str, lines: list[Line]) -> list[str]:
+    held = [(line, line.difference) for line in lines if line.difference is not None]
+    better = [line for line, found in held if found.low > 0.0]
+    worse = [line for line, found in held if found.high < 0.0]
     said = []
     for word, chosen in (("better", better), ("worse", worse)):
         if chosen:
             named = "; ".join(f"{line.variant} ({difference(line)} points)" for line in chosen)
-            said.append(f"{where}By best validation accuracy, {word} than {reference}: {named}.")
-    if rest := [line.variant for line in held if line not in better and line not in worse]:
-        said.append(f"{where}No difference from {reference} could be shown for {', '.join(rest)}.")
+            said.append(f"By best validation accuracy, {word} than {reference}: {named}.")
+    if rest := [line.variant for line, _ in held if line not in better and line not in worse]:
+        said.append(f"No difference from {reference} could be shown for {', '.join(rest)}.")
     return said
 
 
@@ -50,7 +47,3 @@ def _missed(lines: list[Line]) -> str:
         return "All results met the budget."
     named = (f"{line.variant} ({line.seeds - line.met} of {line.seeds})" for line in short)
     return f"The budget was missed by {', '.join(named)}."
-
-
-def _bounds(line: Line) -> tuple[float, float]:
-    return (math.nan, math.nan) if line.difference is None else (line.difference.low, line.difference.high)

@@ -198,13 +198,13 @@ class DataModuleConformance:
     def test_loading_draws_nothing_from_the_default_generators(self, build: Build) -> None:
         module = build(augment=True)
         # NumPy's state is a tuple unless another form is asked for
-        before = torch.get_rng_state(), np.random.get_state()[1].copy()  # type: ignore[index]
+        before = torch.get_rng_state(), np.random.get_state()[1].copy()  # type: ignore[index]  # a tuple, as it is asked for
         for loader in (module.train_dataloader(), module.val_dataloader(), module.test_dataloader()):
             inputs_of(loader)
         module.calibration_batches(2, 4)
         assert torch.equal(torch.get_rng_state(), before[0])
         # NumPy's state is a tuple unless another form is asked for
-        assert np.array_equal(np.random.get_state()[1], before[1])  # type: ignore[index]
+        assert np.array_equal(np.random.get_state()[1], before[1])  # type: ignore[index]  # a tuple, as it is asked for
 
     def test_evaluation_shows_every_sample_once_in_a_fixed_order(self, build: Build) -> None:
         module = build()

@@ -288,9 +288,9 @@ class EventDataModuleConformance(DataModuleConformance):
         ranks = [build(**options).train_dataloader() for _ in range(2)]
         for rank, loader in enumerate(ranks):
             # a DistributedSampler has these
-            loader.sampler.num_replicas, loader.sampler.rank = 2, rank  # type: ignore[attr-defined]
+            loader.sampler.num_replicas, loader.sampler.rank = 2, rank  # type: ignore[attr-defined]  # what Lightning's own sampler has
             # a DistributedSampler has these
-            loader.sampler.num_samples, loader.sampler.total_size = 10, 20  # type: ignore[attr-defined]
+            loader.sampler.num_samples, loader.sampler.total_size = 10, 20  # type: ignore[attr-defined]  # what Lightning's own sampler has
         for loader in (alone, *ranks):
             loader.sampler.set_epoch(4)  # type: ignore[attr-defined]  # a DistributedSampler's
         whole, halves = inputs_of(alone), [inputs_of(loader) for loader in ranks]

@@ -73,7 +73,7 @@ def loops(case: Convolution) -> NDArray[np.int64]:
     """Operations ``[B, C]``: every output, every tap, one comparison each."""
     pads = [(0, 0), (0, 0), *case.padding]
     # the mode is one of NumPy's
-    padded_BC = np.pad(case.x_BC, pads, mode=PADDING_MODES[case.mode])  # type: ignore[call-overload]
+    padded_BC = np.pad(case.x_BC, pads, mode=PADDING_MODES[case.mode])  # type: ignore[call-overload]  # the mode is not a literal
     size = padded_BC.shape[2:]
     outputs, inputs, *kernel = case.weight_OCK.shape
     counts_BC = np.zeros(padded_BC.shape[:2], dtype=np.int64)

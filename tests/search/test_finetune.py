@@ -69,7 +69,7 @@ def trial(widths: tuple[int, ...]) -> FrozenTrial:
 
 def tune(bench: Bench, widths: tuple[int, ...], folder: Path) -> Any:
     # a stand-in for the evaluator
-    return finetune_within_budget(trial(widths), bench, CONTEXT, BUDGET, folder, [])  # type: ignore[arg-type]
+    return finetune_within_budget(trial(widths), bench, CONTEXT, BUDGET, folder, [])  # type: ignore[arg-type]  # a bench that is made up
 
 
 WITHIN = (5, 10, 18)

@@ -142,7 +142,7 @@ def test_l1_removes_the_lowest_relative_scores() -> None:
     kept_worst, removed_best = [], []
     for (name, distribution), full in zip(context.space.items(), context.full, strict=True):
         # rules look at neither study nor trial
-        ratio = sampler.sample_independent(None, None, name, distribution)  # type: ignore[arg-type]
+        ratio = sampler.sample_independent(None, None, name, distribution)  # type: ignore[arg-type]  # they look at neither study nor trial
         kept = round(ratio * full)
         relative = sorted(context.scores[name] / context.scores[name].mean(), reverse=True)
         kept_worst.append(relative[kept - 1])

@@ -19,6 +19,7 @@ import copy
 from collections import deque
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -100,10 +101,18 @@ class Agent:
         self._baseline = MovingBaseline(config.baseline_decay)
         self._replay: deque[Episode] = deque(maxlen=config.replay_episodes)
 
-    def act(self, state_F: Floats) -> float:
-        """Return the actor's action, in [0, 1], without noise."""
-        with torch.no_grad():
-            return float(self.actor(torch.as_tensor(state_F, dtype=torch.float32)[None]))
+    @torch.no_grad()
+    def act(self, state_BF: Floats) -> Floats:
+        """Return the actor's actions ``[B]``, in [0, 1], without noise."""
+        action_B1: Tensor = self.actor(torch.as_tensor(state_BF, dtype=torch.float32))
+        return np.asarray(action_B1[:, 0], dtype=np.float64)
+
+    @torch.no_grad()
+    def value(self, state_BF: Floats, action_B: Floats) -> Floats:
+        """Return what the critic expects ``[B]`` of these actions."""
+        state, action = (torch.as_tensor(each, dtype=torch.float32) for each in (state_BF, action_B[:, None]))
+        value_B1: Tensor = self.critic(state, action)
+        return np.asarray(value_B1[:, 0], dtype=np.float64)
 
     def learn(self, episode: Episode, *, update: bool) -> None:
         """Remember a finished episode and, but for the warm-up, update after it."""

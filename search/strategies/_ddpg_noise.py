@@ -10,10 +10,12 @@ Source: AMC (He et al., ECCV 2018, code mit-han-lab/amc); the floor and the choi
 
 from dataclasses import dataclass
 
+import numpy as np
 from scipy.special import ndtr
 from scipy.special import ndtri
 
 from search.errors import SearchError
+from search.strategies._ddpg_replay import Floats
 
 FLOOR_REACHED_AT = 0.9
 """Share of the evaluations after which sigma stays at its floor (ours): the last tenth only refines."""
@@ -64,8 +66,8 @@ def decay_to_floor(start: float, floor: float, *, warmup: int, evaluations: int)
     return float((floor / start) ** (1.0 / episodes))
 
 
-def truncated_normal(mean: float, sigma: float, quantile: float) -> float:
-    """Return a quantile of the normal distribution around ``mean``, truncated to [0, 1].
+def truncated_normal(mean: Floats, sigma: float, quantile: Floats) -> Floats:
+    """Return quantiles of the normal distributions around ``mean``, truncated to [0, 1].
 
     x = mean + sigma Phi^-1(Phi(l) + q (Phi(h) - Phi(l))), l = -mean / sigma, h = (1 - mean) / sigma: exact, and one
     uniform number a draw, so that a stream stays in step whatever the actor says.
@@ -78,4 +80,5 @@ def truncated_normal(mean: float, sigma: float, quantile: float) -> float:
     if sigma == 0.0:
         return mean
     low, high = ndtr(-mean / sigma), ndtr((1.0 - mean) / sigma)
-    return float(min(max(mean + sigma * ndtri(low + quantile * (high - low)), 0.0), 1.0))
+    drawn: Floats = np.clip(mean + sigma * ndtri(low + quantile * (high - low)), 0.0, 1.0)
+    return drawn

@@ -1,7 +1,8 @@
 """What the agent sees: one state a group, and how its actions in [0, 1] become parameters.
 
 State of group t: the context's static features (without a context: t / L), optionally which group it is (one-hot),
-the context's features of the actions taken so far, and the previous action (1 at t = 0).
+the context's features of the actions taken so far, the previous action (1 at t = 0), and optionally all actions so
+far, with 0 for those still to come.
 
 Axes: L groups, F features.
 """
@@ -41,20 +42,23 @@ class StateContext(Protocol):
 class StateBuilder:
     """States of one search space."""
 
-    def __init__(self, space: Mapping[str, FloatDistribution], context: StateContext | None, *, one_hot: bool) -> None:
+    def __init__(
+        self, space: Mapping[str, FloatDistribution], context: StateContext | None, *, one_hot: bool, history: bool
+    ) -> None:
         """Hold the static features.
 
         Args:
             space: Distribution of every parameter, in network order.
             context: Its names must be those of the space.
             one_hot: Whether the state says which group it is.
+            history: Whether the state holds all actions so far.
 
         Raises:
             SearchError: If the context describes other parameters than the space has.
         """
         groups = len(space)
         self._distributions = list(space.values())
-        self._context = context
+        self._context, self._history = context, history
         if context is None:
             static_LF = np.arange(groups, dtype=np.float64)[:, None] / groups
         elif list(context.names) == list(space):
@@ -82,8 +86,10 @@ class StateBuilder:
         """Return the state ``[F]`` after the first ``len(taken)`` parameters are chosen."""
         t = len(taken)
         dynamic = self._context.dynamic_features(t, taken) if self._context is not None else ()
-        previous = to_unit(taken[-1], self._distributions[t - 1]) if t else 1.0
-        return np.concatenate([self._static_LF[t], dynamic, [previous]])
+        actions = [to_unit(value, each) for value, each in zip(taken, self._distributions, strict=False)]
+        previous = actions[-1] if actions else 1.0
+        past = actions + [0.0] * (len(self._distributions) - t) if self._history else []
+        return np.concatenate([self._static_LF[t], dynamic, [previous], past])
 
     def episode(self, values: Sequence[float], reward: float) -> Episode:
         """Return the walk that took these parameters, in network order."""

@@ -283,6 +283,18 @@ def test_noise_shrinks_around_the_actor() -> None:
     assert spread(0.5) > 0.15
 
 
+def test_critic_chooses_among_several_walks() -> None:
+    """With all but uniform noise, so that the critic alone can tell good from bad."""
+    records = [record(number) for number in range(30)]
+
+    def mean_value(walks: int) -> float:
+        noise = {"noise_start": 2.0, "noise_floor": 2.0, "noise_decay": 1.0}
+        study = study_of(records, DDPGSampler(0, warmup=1, evaluations=40, **noise, walks=walks))
+        return float(np.mean([value_of(ask(study)) for _ in range(40)]))
+
+    assert mean_value(16) > mean_value(1) + 0.1
+
+
 @pytest.mark.parametrize("attribute", ["keep", "params"])
 def test_learns_from_keep_not_from_params(attribute: str) -> None:
     """The executed ratios of a record stand in ``keep``; then its parameters say nothing."""
@@ -323,7 +335,7 @@ def test_unusable_reward_is_survived(reward: float) -> None:
 
 def test_order_of_names_is_the_contexts() -> None:
     context = Context()
-    sampler = DDPGSampler(0, context=context, **EAGER)
+    sampler = DDPGSampler(0, context=context, walks=1, **EAGER)
     study = optuna.create_study(direction="maximize", sampler=sampler)
     space = {name: FloatDistribution(0.1, 1.0) for name in sorted(context.names)}
     study.tell(study.ask(dict(space)), 1.0)
@@ -382,6 +394,7 @@ def test_amc_options_are_the_published_ones() -> None:
     assert (agent.hidden, agent.actor_lr, agent.critic_lr, agent.tau) == (300, 1e-4, 1e-3, 0.01)
     assert (agent.batch_size, agent.discount, agent.baseline_decay) == (64, 1.0, 0.5)
     assert (agent.updates_per_step, agent.replay_episodes, agent.rank_power) == (1, 100, None)
+    assert (sampler._walks, sampler._history, sampler._one_hot) == (1, False, False)
 
 
 def test_search_that_is_all_warmup_warns() -> None:
@@ -390,5 +403,7 @@ def test_search_that_is_all_warmup_warns() -> None:
 
 
 def test_impossible_option_is_refused() -> None:
+    with pytest.raises(SearchError, match="walks counts the walks of a proposal, found 0"):
+        DDPGSampler(0, walks=0)
     with pytest.raises(SearchError, match="tau is out of range, found 2"):
         DDPGSampler(0, tau=2.0)

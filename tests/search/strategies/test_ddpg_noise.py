@@ -48,7 +48,7 @@ def test_schedule_of_a_search_that_is_all_warmup_is_at_its_floor_at_once() -> No
 
 @pytest.mark.parametrize(("mean", "sigma"), [(0.5, 0.5), (0.3, 0.5), (0.9, 0.1), (0.0, 0.2), (1.0, 0.02), (0.2, 5.0)])
 def test_truncated_normal_has_the_textbook_moments(mean: float, sigma: float) -> None:
-    draws = np.array([truncated_normal(mean, sigma, (i + 0.5) / 4000) for i in range(4000)])
+    draws = truncated_normal(np.full(4000, mean), sigma, (np.arange(4000) + 0.5) / 4000)
     expected_mean, expected_variance = moments(mean, sigma)
     assert draws.mean() == pytest.approx(expected_mean, abs=1e-4)
     assert draws.var() == pytest.approx(expected_variance, rel=5e-3)
@@ -62,17 +62,17 @@ def test_moments_of_half_a_normal() -> None:
 @pytest.mark.parametrize("sigma", [1e-300, 1e-8, 0.02, 0.5, 1e6])
 @pytest.mark.parametrize("quantile", [0.0, 1e-16, 0.5, 1.0 - 2.0**-53])
 def test_truncated_normal_stays_in_bounds(mean: float, sigma: float, quantile: float) -> None:
-    assert 0.0 <= truncated_normal(mean, sigma, quantile) <= 1.0
+    assert 0.0 <= truncated_normal(np.array([mean]), sigma, np.array([quantile])).item() <= 1.0
 
 
 def test_truncated_normal_rises_with_its_quantile() -> None:
-    draws = [truncated_normal(0.7, 0.3, q) for q in np.linspace(0.0, 0.999, 50)]
+    draws = truncated_normal(np.full(50, 0.7), 0.3, np.linspace(0.0, 0.999, 50)).tolist()
     assert draws == sorted(draws)
     assert draws[0] == 0.0
 
 
 def test_no_noise_returns_the_mean() -> None:
-    assert truncated_normal(0.37, 0.0, 0.9) == 0.37
+    assert truncated_normal(np.array([0.37]), 0.0, np.array([0.9])).tolist() == [0.37]
 
 
 @pytest.mark.parametrize(

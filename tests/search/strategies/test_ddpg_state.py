@@ -57,25 +57,32 @@ def test_rounding_never_leaves_the_range(unit: float) -> None:
 
 
 def test_state_without_context_is_position_group_and_previous_action() -> None:
-    states = StateBuilder(SPACE, None, one_hot=True)
+    states = StateBuilder(SPACE, None, one_hot=True, history=False)
     assert states.state([]).tolist() == [0.0, 1.0, 0.0, 1.0]
     assert states.state([0.4]).tolist() == [0.5, 0.0, 1.0, pytest.approx(0.25)]
     assert states.features == 4
 
 
 def test_state_without_one_hot_is_position_and_previous_action() -> None:
-    states = StateBuilder(SPACE, None, one_hot=False)
+    states = StateBuilder(SPACE, None, one_hot=False, history=False)
     assert [states.state([]).tolist(), states.state([1.0]).tolist()] == [[0.0, 1.0], [0.5, 1.0]]
 
 
 def test_state_with_context_adds_what_the_taken_values_leave() -> None:
-    states = StateBuilder(SPACE, Context(), one_hot=False)
+    states = StateBuilder(SPACE, Context(), one_hot=False, history=False)
     assert states.state([]).tolist() == [0.25, 0.5, 0.0, 1.0]
     assert states.state([0.4]).tolist() == [0.75, 1.0, 10.4, pytest.approx(0.25)]
 
 
+def test_history_is_all_actions_so_far_and_zeros_for_those_to_come() -> None:
+    states = StateBuilder(SPACE, Context(), one_hot=False, history=True)
+    assert states.state([]).tolist() == [0.25, 0.5, 0.0, 1.0, 0.0, 0.0]
+    assert states.state([0.4]).tolist() == [0.75, 1.0, 10.4, pytest.approx(0.25), pytest.approx(0.25), 0.0]
+    assert states.features == 6
+
+
 def test_episode_replays_the_walk() -> None:
-    states = StateBuilder(SPACE, Context(), one_hot=True)
+    states = StateBuilder(SPACE, Context(), one_hot=True, history=False)
     episode = states.episode([0.4, 0.5], 3.5)
     assert episode.states_LF.tolist() == [states.state([]).tolist(), states.state([0.4]).tolist()]
     assert episode.actions_L.tolist() == [pytest.approx(0.25), 1.0]
@@ -84,14 +91,14 @@ def test_episode_replays_the_walk() -> None:
 
 def test_context_of_other_parameters_is_refused() -> None:
     with pytest.raises(SearchError, match=r"all 2 parameters of its context, found 1 .* \(differing: features.10\)"):
-        StateBuilder({"features.2": SPACE["features.2"]}, Context(), one_hot=True)
+        StateBuilder({"features.2": SPACE["features.2"]}, Context(), one_hot=True, history=False)
 
 
 def test_context_with_other_rows_is_refused() -> None:
     context = Context()
     context.state_features_LF = np.zeros((3, 2))
     with pytest.raises(SearchError, match=r"2 names, found shape \(3, 2\)"):
-        StateBuilder(SPACE, context, one_hot=True)
+        StateBuilder(SPACE, context, one_hot=True, history=False)
 
 
 def test_log_of_the_middle_is_the_geometric_mean() -> None:

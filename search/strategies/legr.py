@@ -1,11 +1,14 @@
 """LeGR: evolution of an affine map of each group's channel scores, so that one global ranking compares layers fairly.
 
-    score'[c] = alpha[g] score[c]^2 + kappa[g]        for channel c of group g
+    score'[c] = alpha[g] score[c]^2 + kappa[g] sd[g]        for channel c of group g
+
+    sd[g]   standard deviation of the group's squared scores
 
 All channels are ranked by ``score'`` and cut where static SynOps meet the budget, so that every proposal lies on it.
-Source: Chin et al., "Towards efficient model compression via learned global ranking" (CVPR 2020): regularised
-evolution, 10 % of the layers mutated, ``alpha`` on a logarithmic scale, steps that shrink. Ours: the sizes of
-population and tournament, in proportion to their 64 and 16 of 400 evaluations.
+Source: Chin et al., "Towards efficient model compression via learned global ranking" (CVPR 2020, code
+cmu-enyac/LeGR): regularised evolution, alpha log-normal with steps that shrink, kappa normal, the last of the first
+population the identity, 10 % of the layers mutated. Ours: squared scores are divided by their mean over the group;
+population and tournament are in proportion to their 64 and 16 of 400 evaluations.
 """
 
 from collections.abc import Mapping
@@ -41,6 +44,7 @@ class LeGRSampler(BaseSampler):
         self._random = RandomSampler(seed=seed_for(seed, "sampler") % 2**32)
         self._genomes: dict[int, Floats] = {}  # trial -> log alpha and kappa of each group, [2, groups]
         self._squares = [context.scores[name] ** 2 / np.mean(context.scores[name] ** 2) for name in context.names]
+        self._deviations = [square.std() for square in self._squares]
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Return all groups: a ranking speaks for all of them at once."""
@@ -61,7 +65,10 @@ class LeGRSampler(BaseSampler):
         Args:
             genome: log alpha and kappa of each group, ``[2, groups]``.
         """
-        scores = [np.exp(a) * square + k for a, k, square in zip(*genome, self._squares, strict=True)]
+        scores = [
+            np.exp(log_alpha) * square + kappa * deviation
+            for log_alpha, kappa, square, deviation in zip(*genome, self._squares, self._deviations, strict=True)
+        ]
         return {name: max(self._context.low, ratio) for name, ratio in cut_to_budget(self._context, scores).items()}
 
     def sample_independent(
@@ -75,17 +82,19 @@ class LeGRSampler(BaseSampler):
         size, tournament = max(4, round(POPULATION * evaluations)), max(2, round(TOURNAMENT * evaluations))
         complete = study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
         finished = [trial for trial in complete if trial.number in self._genomes]
-        if len(finished) < size:
-            return np.stack([random.normal(size=groups), random.normal(size=groups)])
+        if len(finished) < size - 1:
+            return random.normal(size=(2, groups))
+        if len(finished) == size - 1:
+            return np.zeros((2, groups))
         rivals = random.choice(len(finished[-size:]), min(tournament, size), replace=False)
         parent = max((finished[-size:][index] for index in rivals), key=lambda t: (t.value, t.number))
         genome = self._genomes[parent.number].copy()
         where = random.choice(groups, max(1, round(MUTATED * groups)), replace=False)
-        genome[:, where] += self._step(number) * random.normal(size=(2, len(where)))
+        genome[:, where] += [[self._step(number)], [1.0]] * random.normal(size=(2, len(where)))
         return genome
 
     def _step(self, number: int) -> float:
-        """Return the standard deviation of a mutation: it falls to a fifth, and stays there."""
+        """Return the standard deviation of a mutation of log alpha: it falls to a fifth, and stays there."""
         return max(0.2, 1.0 - number / (1.25 * self._context.evaluations))
 
 

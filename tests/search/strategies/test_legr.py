@@ -49,6 +49,7 @@ def test_children_differ_from_a_parent_of_the_population_in_one_group_of_few() -
     sampler = LeGRSampler(context, seed=0)
     propose(sampler, context.low, context.names, 12)
     genomes = [sampler._genomes[number] for number in range(12)]
+    assert [bool(genome.any()) for genome in genomes[:5]] == [True, True, True, True, False]  # then the identity
     for number in range(5, 12):
         differ = [int((genomes[number] != parent).any(axis=0).sum()) for parent in genomes[number - 5 : number]]
         assert min(differ) == 1

@@ -2,11 +2,12 @@
 
     python scripts/pictures.py runs/compare-NAME/compare.html --out results/compare/digits --only curves,differences
 
-Needs playwright (of the extra ``dev``) and Chromium.
+Needs playwright (of the extra ``dev``) and Debian's chromium (or another one named by CHROMIUM).
 """
 
 import argparse
 import base64
+import os
 import shutil
 from pathlib import Path
 from urllib.parse import unquote
@@ -28,7 +29,7 @@ def main() -> None:
     from playwright.sync_api import sync_playwright
 
     asked.out.mkdir(parents=True, exist_ok=True)
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
         page = browser.new_page()

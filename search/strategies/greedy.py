@@ -6,7 +6,8 @@ one meets the budget.
 
 Source: Yang et al., "NetAdapt" (ECCV 2018): steps of 2.5 % that shrink by 0.96, a short fine-tuning of each proposal.
 Ours: the static cost in place of measured latency, no fine-tuning in between, and as many rounds as evaluations allow.
-Proposals lie above the budget until the last rounds, so ``conf/strategy/greedy.yaml`` leaves projection off.
+Proposals lie above the budget until the last rounds, so ``conf/strategy/greedy.yaml`` leaves projection off, and its
+reward is the accuracy alone: all proposals of a round meet the same cost.
 """
 
 from typing import Any
@@ -86,6 +87,8 @@ class GreedySampler(BaseSampler):
         found: list[list[int]] = []
         while self._allowed and not self._meets_budget and not found:
             allowed = self._allowed.pop(0)
+            if self._context.cost(self._best) <= allowed:
+                continue  # the last step went further than it had to
             narrowed = (self._narrowed(group, allowed) for group in range(len(self._best)))
             found = [widths for widths in narrowed if widths is not None]
         return found

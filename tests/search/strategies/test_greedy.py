@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 import optuna
 
+from conf.loading import load
+from conf.schema import SearchConfig
 from search.budget import widths_of
 from search.strategies.greedy import GreedySampler
 from tests.search.strategies.test_strategies import by_hand
@@ -33,6 +35,17 @@ def test_each_round_narrows_every_group_alone_and_goes_on_from_the_best() -> Non
 
 def test_a_group_that_cannot_go_narrow_enough_is_left_out() -> None:
     assert walk(44.0, 6, lambda widths: widths[0]) == [[4, 4]]  # without all small ones 51 would be left
+
+
+def test_a_round_whose_cost_is_met_already_is_left_out() -> None:
+    """Ten evaluations: 53.31, 52.64 and 52 are allowed. One large channel less is 44, below them all."""
+    proposed = walk(44.0, 30, lambda widths: widths[0])  # the small group never goes
+    assert proposed[:2] == [[3, 5], [4, 4]]
+    assert len({tuple(widths) for widths in proposed}) == len(proposed)
+
+
+def test_the_reward_is_the_accuracy_alone() -> None:
+    assert load(SearchConfig, "search", ["strategy=greedy"]).reward.form == "plain"
 
 
 def test_rounds_go_on_below_the_static_budget_while_nothing_feasible_was_measured() -> None:

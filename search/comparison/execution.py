@@ -20,6 +20,7 @@ from lightning_snn._command import MENDABLE
 from lightning_snn.errors import RunError
 from lightning_snn.progress import Phase
 from search.comparison.plan import Planned
+from search.configuration import shared_folders
 from search.processes import end_with_parent
 
 LOOK_EVERY = 2.0
@@ -50,7 +51,7 @@ def carry_out(planned: Sequence[Planned], workers: int, logs: Path, phase: Phase
     logs.mkdir(parents=True, exist_ok=True)
     with _pool(min(workers, len(left))) as pool:
         waiting: dict[Future[str | None], Planned] = {}
-        for each in left:
+        for each in spread_out(left):
             waiting[pool.submit(_search, each.config, logs / f"{each.folder.name}.log")] = each
         while waiting:
             done, _ = wait(waiting, LOOK_EVERY, return_when=FIRST_COMPLETED)
@@ -69,6 +70,14 @@ def carry_out(planned: Sequence[Planned], workers: int, logs: Path, phase: Phase
             working = [each.title for future, each in waiting.items() if future.running()][:workers]
             phase.reach(phase.done, f"at work: {'; '.join(working)}" if working else phase.news)
     return failed
+
+
+def spread_out(planned: Sequence[Planned]) -> list[Planned]:
+    """Put the first search of each dense network before all others: those that share one wait for it to be trained."""
+    first: dict[Path, Planned] = {}
+    for each in planned:
+        first.setdefault(shared_folders(each.config)[0], each)
+    return [*first.values(), *(each for each in planned if each not in first.values())]
 
 
 @contextlib.contextmanager

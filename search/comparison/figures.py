@@ -8,8 +8,10 @@ import numpy as np
 import plotly.graph_objects as go
 
 from search.comparison.outcomes import Outcome
+from search.comparison.statistics import mean_front
 from search.comparison.summary import Comparison
 from search.comparison.summary import Line
+from search.comparison.tables import difference
 
 COLOURS: Final = (
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000",
@@ -24,9 +26,11 @@ GREY: Final = "#767676"
 def curves_figure(comparison: Comparison, target: float) -> go.Figure:
     """Draw the best feasible accuracy so far, mean over seeds with a band of one standard error.
 
-    A curve begins where all seeds have a feasible network, and stays level once its search has ended.
+    A curve begins where all seeds have a feasible network, and stays level once its search has ended. Variants that end
+    far below the others are named at the lower edge, so that the others can be told apart.
     """
     figure = _canvas("evaluations (distinct networks)", "best feasible validation accuracy, %")
+    ends = {}
     for index, variant in enumerate(comparison.variants):
         curves = [each.curve for each in _of(comparison, variant, target) if each.curve]
         if not curves:
@@ -59,16 +63,22 @@ def curves_figure(comparison: Comparison, target: float) -> go.Figure:
             line={"color": colour, "dash": DASHES[index // len(COLOURS) % len(DASHES)], "width": 2, "shape": "hv"},
             hovertemplate="%{y:.2f} % after %{x}",
         )
+        ends[variant] = float(mean_N[-1])
+    _name_what_is_far_below(figure, comparison, target, ends)
     return figure
 
 
 def differences_figure(comparison: Comparison, target: float) -> go.Figure:
-    """Draw each variant's paired difference from the reference with its 95 % interval."""
+    """Draw each variant's paired difference from the reference with its 95 % interval; as text where it is far off."""
     figure = _canvas(f"best validation accuracy minus that of {comparison.reference}, points", "")
-    lines = [line for line in _lines(comparison, target) if line.difference is not None]
-    for line in sorted(lines, key=lambda each: each.difference.mean if each.difference else 0.0):
-        assert line.difference is not None
-        found = line.difference
+    lines = [(line, line.difference) for line in _lines(comparison, target) if line.difference is not None]
+    far = _far(comparison, target)
+    for line, found in sorted(lines, key=lambda each: each[1].mean):
+        if abs(100.0 * found.mean) > far:
+            figure.add_scatter(x=[None], y=[line.variant], showlegend=False)  # keeps its place on the axis
+            side = 0 if found.mean < 0.0 else 1
+            _note(figure, (f"◄ {difference(line)}", f"{difference(line)} ►")[side], x=float(side), y=line.variant)
+            continue
         half = 0.0 if math.isnan(found.high) else 100.0 * (found.high - found.mean)
         figure.add_scatter(
             x=[100.0 * found.mean],
@@ -119,27 +129,27 @@ def fronts_figure(comparison: Comparison) -> go.Figure:
 
 
 def pareto_figure(comparison: Comparison, target: float) -> go.Figure:
-    """Draw the networks of each search that no other one of it beats, before fine-tuning."""
-    figure = _canvas("SynOps predicted for after fine-tuning, % of the dense network", "validation accuracy, %")
+    """Draw the best accuracy that each variant saw at no more than so many SynOps, mean over seeds."""
+    figure = _canvas("SynOps predicted for after fine-tuning, % of the dense network", "best validation accuracy, %")
+    ends, starts = {}, [100.0 * target]
     for variant in comparison.variants:
-        mine = _of(comparison, variant, target)
-        if not mine:
+        front = mean_front([each.front for each in _of(comparison, variant, target)])
+        if not front:
             continue
-        x: list[float | None] = []
-        y: list[float | None] = []
-        for each in mine:
-            x += [*(100.0 * synops for synops, _ in each.front), None]
-            y += [*(100.0 * accuracy for _, accuracy in each.front), None]
         marker = _marker(comparison, variant)
         figure.add_scatter(
-            x=x,
-            y=y,
+            x=[100.0 * synops for synops, _ in front],
+            y=[100.0 * accuracy for _, accuracy in front],
             name=variant,
-            mode="lines+markers",
-            line={"color": marker["color"], "width": 1, "shape": "hv"},
-            marker={**marker, "size": 6},
-            hovertemplate=f"{variant}: %{{y:.2f}} % at %{{x:.1f}} %<extra></extra>",
+            mode="lines+markers" if len(front) == 1 else "lines",
+            line={"color": marker["color"], "width": 2, "shape": "hv"},
+            marker=marker,
+            hovertemplate=f"{variant}: %{{y:.2f}} % at %{{x:.1f}} % or less<extra></extra>",
         )
+        ends[variant] = 100.0 * front[-1][1]
+        starts.append(100.0 * front[0][0])
+    figure.update_xaxes(range=[min(starts) - 1.0, 110.0 * target])  # some searches come from far above the budget
+    _name_what_is_far_below(figure, comparison, target, ends)
     figure.add_vline(x=100.0 * target, line={"color": GREY, "dash": "dash", "width": 1})
     return figure
 
@@ -159,6 +169,43 @@ def ranks_figure(comparison: Comparison, target: float) -> go.Figure:
     )
     figure.update_layout(height=120 + 28 * len(lines))
     return figure
+
+
+def _far(comparison: Comparison, target: float) -> float:
+    """Return the difference from the reference, in points, from which a variant would squeeze all others together.
+
+    Five times the median magnitude (ours); infinite for fewer than four variants, or where half of them are like the
+    reference.
+    """
+    found = [abs(100.0 * line.difference.mean) for line in _lines(comparison, target) if line.difference is not None]
+    median = float(np.median(found)) if len(found) > 3 else 0.0
+    return 5.0 * median or math.inf
+
+
+def _name_what_is_far_below(figure: go.Figure, comparison: Comparison, target: float, ends: dict[str, float]) -> None:
+    """Leave the curves out of sight that end far below the reference, and name them at the lower edge."""
+    reference = [line.best.mean for line in _lines(comparison, target) if line.variant == comparison.reference]
+    lowest = 100.0 * reference[0] - _far(comparison, target) if reference else -math.inf
+    below = [f"{variant} {end:.1f}" for variant, end in ends.items() if end < lowest]
+    if below:
+        highest = max(ends.values())
+        figure.update_yaxes(range=[lowest, highest + 0.15 * (highest - lowest)])
+        _note(figure, f"below: {', '.join(below)}", x=1.0, y=0.0)
+
+
+def _note(figure: go.Figure, text: str, *, x: float, y: float | str) -> None:
+    """Write at the left (0) or right (1) edge: at the lower one, or beside a name of the vertical axis."""
+    figure.add_annotation(
+        text=text,
+        x=x,
+        xref="paper",
+        xanchor="left" if x == 0.0 else "right",
+        y=y,
+        yref="y" if isinstance(y, str) else "paper",
+        yanchor="middle" if isinstance(y, str) else "bottom",
+        showarrow=False,
+        font={"color": GREY},
+    )
 
 
 def _canvas(x: str, y: str) -> go.Figure:

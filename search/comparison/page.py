@@ -21,12 +21,13 @@ CAPTIONS: Final = {
     "curves": (
         "Who finds good networks, and how soon?",
         "Best accuracy of a network within the budget so far, mean over seeds; bands are one standard error. "
+        "What ends far below is named at the lower edge; zoom out to see it. "
         "Click on a name to hide it, twice to see it alone.",
     ),
     "differences": (
         "Is it better than the reference?",
         "Differences are taken seed by seed, as a seed's dense network and estimator are shared. Whiskers are 95 % "
-        "intervals; what crosses the dashed line may be chance.",
+        "intervals; what crosses the dashed line may be chance. What is far off is written, not drawn.",
     ),
     "fronts": (
         "What is left after fine-tuning, and at which cost?",
@@ -35,8 +36,9 @@ CAPTIONS: Final = {
     ),
     "pareto": (
         "Which trade-offs did each search see?",
-        "Networks that no other one of the same search beats in both accuracy and predicted SynOps, before "
-        "fine-tuning. No test was made on this picture.",
+        "The best accuracy that a search saw at no more than so many predicted SynOps, before fine-tuning, mean over "
+        "seeds from where all have one. The dashed line is the budget; zoom out for networks above it. No test was "
+        "made on this picture.",
     ),
     "ranks": (
         "Who comes first, seed by seed?",

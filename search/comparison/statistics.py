@@ -78,3 +78,19 @@ def mean_ranks(figures: Mapping[str, Sequence[float]]) -> dict[str, float]:
     """Return the mean rank of each strategy over seeds, 1 for the highest figure; equal figures share their ranks."""
     ranks_KS = stats.rankdata([[-each for each in values] for values in figures.values()], axis=0)
     return dict(zip(figures, ranks_KS.mean(axis=1).tolist(), strict=True))
+
+
+def mean_front(fronts: Sequence[Sequence[tuple[float, float]]]) -> list[tuple[float, float]]:
+    """Return (SynOps, mean over searches of the best accuracy at no more SynOps), from where all have one.
+
+    Args:
+        fronts: Of each search the (SynOps, accuracy) of its networks that no other one beats, both rising.
+    """
+    if not fronts or not all(fronts):
+        return []
+    start = max(front[0][0] for front in fronts)
+    places = sorted({start, *(synops for front in fronts for synops, _ in front if synops > start)})
+    return [
+        (place, float(np.mean([max(accuracy for synops, accuracy in front if synops <= place) for front in fronts])))
+        for place in places
+    ]

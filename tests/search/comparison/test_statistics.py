@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from search.comparison.statistics import holm
+from search.comparison.statistics import mean_front
 from search.comparison.statistics import mean_ranks
 from search.comparison.statistics import paired_difference
 from search.comparison.statistics import sign_flip_p
@@ -77,3 +78,11 @@ def test_ranks_by_hand() -> None:
     found = mean_ranks({"a": [0.9, 0.5, 0.7], "b": [0.8, 0.6, 0.7], "c": [0.1, 0.7, 0.1]})
     # Seed by seed: a 1 3 1.5, b 2 2 1.5, c 3 1 3.
     assert found == pytest.approx({"a": 5.5 / 3, "b": 5.5 / 3, "c": 7 / 3})
+
+
+def test_a_mean_front_by_hand() -> None:
+    fronts = [[(0.4, 0.5), (0.6, 0.8)], [(0.5, 0.7), (0.55, 0.9)]]
+    expected = [(0.5, 0.6), (0.55, 0.7), (0.6, 0.85)]
+    assert [pytest.approx(each) for each in expected] == mean_front(fronts)
+    assert mean_front([fronts[0]]) == fronts[0]
+    assert mean_front([fronts[0], []]) == mean_front([]) == []

@@ -38,6 +38,8 @@ class SearchAblation:
     reference: str
     shared: Sequence[str] = ()
     """Settings of all variants; those of the command line come after them, those of a variant last."""
+    note: str = ""
+    """What the names of the variants mean."""
 
     def plan(self, setting: Setting) -> list[Planned]:
         """Return its searches."""
@@ -71,7 +73,7 @@ class SearchAblation:
             conclusion=verdict(comparison),
             head=["variant", *head[1:]],
             rows=rows,
-            legend=f"Difference from {self.reference!r}. {LEGEND}",
+            legend=f"{self.note} Difference from {self.reference!r}. {LEGEND}".strip(),
             figure=bars(comparison),
             values=[dataclasses.asdict(line) for line in comparison.lines],
         )

@@ -71,13 +71,17 @@ PIECES: Final = SearchAblation(
     "pieces",
     "What do LRE and TAR add, each and together?",
     {
-        f"{strategy}, {lre}, {tar}": (f"strategy={strategy}", f"estimator.name={estimator}", f"reward.form={form}")
+        f"{strategy}{lre}{tar}": (f"strategy={strategy}", f"estimator.name={estimator}", f"reward.form={form}")
         for strategy in ("ddpg", "cmaes", "random")
-        for lre, estimator in (("LRE", "linear"), ("no LRE", "identity"))
-        for tar, form in (("TAR", "linear"), ("no TAR", "plain"))
+        for lre, estimator in ((" + LRE", "linear"), ("", "identity"))
+        for tar, form in ((" + TAR", "linear"), ("", "plain"))
     },
-    reference="ddpg, LRE, TAR",
+    reference="ddpg + LRE + TAR",
     shared=OFF_THE_SURFACE[1:],
+    note=(
+        "Proposals are taken as they are, not bent onto the budget. Without LRE, SynOps are taken to stay as they are "
+        "before fine-tuning; without TAR, the reward is accuracy alone."
+    ),
 )
 
 RECALIBRATION: Final = SearchAblation(
@@ -92,24 +96,30 @@ REWARD: Final = SearchAblation(
     "reward",
     "What does the target-aware reward add, and which form?",
     {
-        **{f"linear, beta {beta:g}": ("reward.form=linear", f"reward.beta={beta}") for beta in (0.3, 1.0, 3.0, 10.0)},
+        **{f"linear {beta:g}": ("reward.form=linear", f"reward.beta={beta}") for beta in (0.3, 1.0, 3.0, 10.0)},
         **{form: (f"reward.form={form}",) for form in ("two-sided", "replace", "cliff", "power", "amc-log")},
         "none": ("reward.form=plain",),
         "projection": ("budget.projection=true",),
         "hard constraint (tpe)": ("strategy=tpe", "reward.form=plain"),
         "linear (tpe)": ("strategy=tpe", "reward.form=linear"),
     },
-    reference="linear, beta 3",
+    reference="linear 3",
     shared=OFF_THE_SURFACE,
+    note=(
+        "Proposals are taken as they are, not bent onto the budget, but for 'projection', which is the usual search. "
+        "linear, two-sided, replace, cliff, power and amc-log are forms of the reward (search/reward.py), the number "
+        "behind linear is its beta, and none is accuracy alone. All are DDPG but for TPE's: 'hard constraint' tells it "
+        "which networks are infeasible, and its reward is accuracy alone."
+    ),
 )
 
 TIME_STEPS: Final = SearchAblation(
     "time-steps",
     "Does all this hold for other numbers of time steps?",
     {
-        f"{strategy}, T = {steps}": (f"strategy={strategy}", f"network.time_steps={steps}")
+        f"{strategy} at T = {steps}": (f"strategy={strategy}", f"network.time_steps={steps}")
         for steps in (1, 2, 4, 8)
         for strategy in ("random", "cmaes", "ddpg")
     },
-    reference="random, T = 4",
+    reference="random at T = 4",
 )

@@ -30,10 +30,10 @@ def pool(pre: list[float], post: list[float]) -> Pool:
 
 
 def test_a_finding_of_searches_has_a_row_a_variant() -> None:
-    outcomes = [outcome(name, seed, 0.5 + 0.01 * seed) for name in ("linear, beta 3", "none") for seed in range(3)]
-    finding = REWARD.conclude(made(outcomes, reference="linear, beta 3"))
+    outcomes = [outcome(name, seed, 0.5 + 0.01 * seed) for name in ("linear 3", "none") for seed in range(3)]
+    finding = REWARD.conclude(made(outcomes, reference="linear 3"))
     assert finding.head[0] == "variant"
-    assert [row[0] for row in finding.rows] == ["linear, beta 3", "none"]
+    assert [row[0] for row in finding.rows] == ["linear 3", "none"]
     assert len(finding.figure.data) == 2
 
 

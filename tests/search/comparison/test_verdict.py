@@ -5,17 +5,34 @@ from tests.search.comparison.outcomes import outcome
 from tests.search.comparison.test_summary import made
 
 
-def test_better_or_worse_where_the_interval_leaves_zero_out() -> None:
+def test_better_or_worse_where_the_corrected_test_says_so() -> None:
+    outcomes = [outcome("plain", seed, 0.5 + 0.01 * seed) for seed in range(8)]
+    outcomes += [outcome("good", seed, 0.6 + 0.011 * seed) for seed in range(8)]
+    outcomes += [outcome("bad", seed, 0.4 + 0.011 * seed, met=seed > 0) for seed in range(8)]
+    outcomes += [outcome("alike", seed, 0.5 + 0.01 * seed + 0.02 * (-1) ** seed) for seed in range(8)]
+    text = verdict(made(outcomes, reference="plain"))
+    assert "better than plain: good (+10.35 [" in text
+    assert "worse than plain: bad (-9.65 [" in text
+    assert "No difference from plain could be shown for alike." in text
+    assert "The budget was missed by bad (1 of 8)." in text
+    assert "p = 0.0078" in text
+
+
+def test_an_interval_alone_is_a_hint() -> None:
+    """Four seeds cannot give p below 1/8."""
     outcomes = [outcome("plain", seed, 0.5 + 0.01 * seed) for seed in range(4)]
     outcomes += [outcome("good", seed, 0.6 + 0.011 * seed) for seed in range(4)]
-    outcomes += [outcome("bad", seed, 0.4 + 0.011 * seed, met=seed > 0) for seed in range(4)]
-    outcomes += [outcome("alike", seed, 0.5 + 0.02 * (-1) ** seed) for seed in range(4)]
     text = verdict(made(outcomes, reference="plain"))
-    assert "better than plain: good (+10.15 [" in text
-    assert "worse than plain: bad (-9.85 [" in text
-    assert "No difference from plain could be shown for alike." in text
-    assert "The budget was missed by bad (1 of 4)." in text
-    assert "p = 0.12" in text
+    assert text.startswith("Not shown, but the 95 % interval alone leaves 0 out: good (+10.15 [")
+    assert "no difference can be significant" in text
+
+
+def test_equal_networks_are_no_interval() -> None:
+    outcomes = [outcome("plain", seed, 0.5 + 0.01 * seed) for seed in range(3)]
+    outcomes += [outcome("equal", seed, 0.5 + 0.01 * seed) for seed in range(3)]
+    outcomes += [outcome("a step below", seed, 0.25 + 0.01 * seed) for seed in range(2)]  # an interval without width
+    text = verdict(made(outcomes, reference="plain"))
+    assert text.startswith("The same as plain with every seed: equal. No difference from plain could be shown for a st")
 
 
 def test_a_strategy_that_loses_to_random_is_named() -> None:
@@ -34,10 +51,8 @@ def test_each_budget_is_spoken_of() -> None:
         for seed in range(3)
     ]
     text = verdict(made(outcomes))
-    assert text.startswith(
-        "Budget of 70%: No difference from random could be shown for cmaes. All results met the budget."
-    )
-    assert "Budget of 30%: No difference" in text
+    assert text.startswith("Budget of 70%: The same as random with every seed: cmaes. All results met the budget.")
+    assert "Budget of 30%: The same" in text
 
 
 def test_without_a_reference_nothing_is_tested() -> None:

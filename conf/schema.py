@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections import Counter
 from dataclasses import dataclass
 from dataclasses import field
 from typing import Any
@@ -433,6 +434,9 @@ class CompareConfig(SearchConfig):
         _each_once("seeds", self.seeds)
         if self.targets:
             _each_once("targets", self.targets)
+            for target in self.targets:
+                if not 0.0 < target <= 1.0:
+                    raise ConfigError(f"targets are shares of the dense network's SynOps in (0, 1], found {target}.")
 
 
 @dataclass
@@ -457,6 +461,8 @@ def _one_of(key: str, value: str, names: tuple[str, ...]) -> None:
 
 
 def _each_once(key: str, values: list[Any]) -> None:
-    if not values or len(set(values)) != len(values):
-        found = ", ".join(map(str, values)) or "none"
-        raise ConfigError(f"{key} are one or more, each named once, found {found}.")
+    if not values:
+        raise ConfigError(f"{key} are one or more, separated by commas, found none.")
+    twice = [str(value) for value, count in Counter(values).items() if count > 1]
+    if twice:
+        raise ConfigError(f"{key} are named once each, found more than once: {', '.join(twice)}.")

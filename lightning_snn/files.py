@@ -44,7 +44,9 @@ def read_json(file: Path) -> Any:
     try:
         return json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise RunError(f"{file} cannot be read ({error}). Delete it; the same command makes it again.") from error
+        raise RunError(
+            f"{file} cannot be read ({error}). Delete it; the command that made it makes it again."
+        ) from error
 
 
 @contextmanager

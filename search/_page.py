@@ -20,14 +20,14 @@ p { margin: .5rem 0; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: .93rem; }
 th, td { text-align: right; padding: .3rem .5rem; border-bottom: 1px solid #ddd; white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; padding-left: 0; white-space: normal; }
-th { font-weight: 600; border-bottom-color: #888; }
+th { font-weight: 600; border-bottom-color: #888; white-space: normal; vertical-align: bottom; }
 figure { margin: 2rem 0; }
 figure > svg { display: block; width: 100%; max-width: 38rem; height: auto; }
 figure > svg text { font-family: system-ui, -apple-system, "Segoe UI", Roboto, sans-serif !important; }
 figcaption { font-size: .93rem; color: #444; margin-top: .4rem; }
 figcaption b { color: #1a1a1a; }
 .steps td:nth-child(2) { text-align: left; white-space: normal; }
-body.wide { --wide: 68rem; }
+body.wide { --wide: 80rem; }
 .sortable th { cursor: pointer; }
 .sortable th[aria-sort="ascending"]::after { content: " \\25b4"; }
 .sortable th[aria-sort="descending"]::after { content: " \\25be"; }

@@ -15,6 +15,7 @@ from conf.loading import parse_arguments
 from conf.schema import CompareConfig
 from conf.schema import ConfigError
 from lightning_snn._command import run_command
+from lightning_snn.errors import nearest
 
 USAGE = """\
 Compare strategies: each with the same seeds, budgets and number of evaluations, on one estimator a seed.
@@ -44,6 +45,11 @@ def _compare(arguments: Sequence[str]) -> int:
     if {"targets", "budget.target"} <= given.keys():
         raise ConfigError("targets and budget.target were given both. Leave one out.")
     config = load(CompareConfig, "compare", arguments)
+    if "reference" in given and config.reference not in config.strategies:
+        raise ConfigError(
+            f"reference is one of the strategies, found {config.reference!r}. "
+            f"{nearest(config.reference, config.strategies)}"
+        )
     from search.comparison.plan import plan_runs
     from search.comparison.run import About
     from search.comparison.run import run_comparison  # only now, with a valid command line

@@ -1,6 +1,7 @@
 """The configuration of a search: read from the command line or from a run, and the folders it is named by."""
 
 import dataclasses
+import difflib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,6 +31,8 @@ def restore_config(run: Path) -> SearchConfig:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
+    if not (run / "settings.json").exists():
+        raise ConfigError(f"{run} is not the folder of a run: it holds no settings.json. {_what_else(run)}")
     try:
         settings = json.loads((run / "settings.json").read_text(encoding="utf-8"))
         if "strategy" not in settings:
@@ -40,10 +43,18 @@ def restore_config(run: Path) -> SearchConfig:
     except ConfigError:
         raise
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{run} is not the folder of a run ({error}). Name a folder below runs/.") from error
+        raise ConfigError(f"{run / 'settings.json'} cannot be read ({error}). Make the run again.") from error
     assert isinstance(config, SearchConfig)
     found = dataclasses.replace(config, name=None, runs=str(run.parent))
     return found if run_name(found) == run.name else dataclasses.replace(found, name=run.name)
+
+
+def _what_else(run: Path) -> str:
+    """Return what to do with a folder that is not a run's."""
+    if (run / "ablation.json").exists():
+        return "It is an ablation's, whose page its own command makes again."
+    near = difflib.get_close_matches(run.name, [each.parent.name for each in run.parent.glob("*/settings.json")], n=1)
+    return f"Did you mean {run.parent / near[0]}?" if near else "Name a folder below runs/."
 
 
 def run_name(config: SearchConfig) -> str:

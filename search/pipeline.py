@@ -160,7 +160,16 @@ def search(objective: Objective, run: RunFolder, reporter: Reporter, tracker: Tr
     config = objective.evaluator.task.config
     strategy = config.strategy
     sampler = build_strategy(strategy.name, seed=config.seed, context=objective.context, **strategy.options)
-    study = RecordedStudy(run.path / "study.db", sampler=sampler, space=objective.context.space)
+    about = {
+        "run": run.path.name,
+        "strategy": strategy.name,
+        "data": config.data.name,
+        "network": config.network.name,
+        "seed": config.seed,
+        "target_synops": objective.budget.target,
+        "dense_synops": objective.budget.baseline,
+    }
+    study = RecordedStudy(run.path / "study.db", sampler=sampler, space=objective.context.space, about=about)
     for count, trial in enumerate(study.trials, 1):  # recorded before this start
         if trial.value is not None:
             objective.evaluator.remember(candidate_of(trial, objective.context.names))

@@ -8,6 +8,7 @@ from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial
+from sqlalchemy.exc import SQLAlchemyError
 
 from conf.schema import SearchConfig
 from lightning_snn.errors import RunError
@@ -64,21 +65,44 @@ def read_record(run: Path) -> RunRecord:
     config = restore_config(run)
     if not (run / "result.json").exists():
         raise RunError(f"{run} holds a search that is not finished. Give its command again to go on with it.")
-    result = read_json(run / "result.json")
+    result = read_result(run)
     if not (run / SAMPLES).exists() or "widths" not in result["baseline"]:
         raise RunError(f"{run} was made by another version, which left less behind. Make the run again.")
     samples = [Sample(**values) for values in read_json(run / SAMPLES)]
     return RunRecord(result, read_trials(run), samples, fitted(samples, config.estimator), config)
 
 
+def read_result(run: Path) -> dict[str, Any]:
+    """Return what ``result.json`` of a finished search holds.
+
+    Raises:
+        RunError: If it cannot be read, or was made by another version.
+    """
+    result = read_json(run / "result.json")
+    parts = ("baseline", "result", "budget", "seconds")
+    if (
+        not isinstance(result, dict)
+        or result.get("schema") != 1
+        or not all(isinstance(result.get(part), dict) for part in parts)
+    ):
+        raise RunError(
+            f"{run / 'result.json'} is not the result of a search of this version. Delete it; the search's own command "
+            "makes it again."
+        )
+    return result
+
+
 def read_trials(run: Path) -> list[FrozenTrial]:
     """Return all trials of a run.
 
     Raises:
-        RunError: If there is no record of them.
+        RunError: If there is no record of them, or it cannot be read.
     """
     file = run / "study.db"
     if not file.exists():
         raise RunError(f"{run} holds no study.db. Name the folder of a search, below runs/.")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return optuna.load_study(study_name=STUDY, storage=f"sqlite:///{file}").get_trials()
+    try:
+        return optuna.load_study(study_name=STUDY, storage=f"sqlite:///{file}").get_trials()
+    except (SQLAlchemyError, KeyError) as error:
+        raise RunError(f"{file} cannot be read as the record of a search. Make the run again.") from error

@@ -5,10 +5,14 @@ Exit codes: 0 done, 2 wrong input (one sentence), 130 and 143 interrupted.
 
 import argparse
 import dataclasses
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
+from conf.schema import ConfigError
 from lightning_snn._command import run_command
+from lightning_snn.errors import nearest
 
 USAGE = """\
 Make pages, tables and W&B runs again from what runs left; nothing is trained or measured.
@@ -19,11 +23,19 @@ Make pages, tables and W&B runs again from what runs left; nothing is trained or
   python -m search.report runs/NAME --wandb             also as a run at Weights & Biases, of its name
 
 Settings:
-  RUN ...      folders of finished searches, or of comparisons
-  --out DIR    folder for the comparison of several runs; by default report in the folder of the runs
-  --reference  strategy that the others are held against, of several runs; random by default
-  --wandb      send each run to Weights & Biases, in one group: online where there is a key, else offline in its folder
+  RUN ...           folders of finished searches, or of comparisons
+  --out DIR         folder for the comparison; by default its own, and report beside the runs where several are named
+  --reference NAME  strategy that the others are held against; by default the comparison's own, and random for several
+  --wandb           send each run to Weights & Biases, in one group: online where there is a key, else offline in its
+                    folder
 """
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong as our other commands do."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(f"{message[0].upper()}{message[1:]}. python -m search.report --help shows what can be given.")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,15 +44,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _report(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m search.report", add_help=False)
+    parser = _Parser(prog="python -m search.report", add_help=False)
     parser.add_argument("runs", nargs="+", type=Path)
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--reference", default="random")
+    parser.add_argument("--reference")
     parser.add_argument("--wandb", action="store_true")
-    try:
-        asked = parser.parse_args(list(arguments))
-    except SystemExit as wrong:
-        return int(wrong.code or 0)
+    asked = parser.parse_args(list(arguments))
     from rich.console import Console
 
     from search.comparison.plan import members_of
@@ -55,25 +64,44 @@ def _report(arguments: Sequence[str]) -> int:
     from search.tracking import open_tracker
     from search.tracking import send
 
-    console = Console()
-    comparisons = [folder for folder in asked.runs if (folder / PLAN).exists()]
-    runs = [folder for folder in asked.runs if folder not in comparisons]
+    command = shlex.join(["python", "-m", "search.report", *arguments])
+    named = list(dict.fromkeys(asked.runs))
+    comparisons = [folder for folder in named if (folder / PLAN).exists()]
+    runs = [folder for folder in named if folder not in comparisons]
     plans = {folder: read_plan(folder) for folder in comparisons}
     if len(runs) > 1:
-        out = asked.out or runs[0].parent / "report"
-        about = About(f"{len(runs)} searches", "python -m search.report " + " ".join(map(str, runs)), asked.reference)
-        plans[out] = (members_of(runs), about)
+        plans[runs[0].parent / "report"] = (members_of(runs), About(f"{len(runs)} searches", command, "random"))
+    if asked.reference is not None:
+        for out, (members, about) in plans.items():
+            variants = dict.fromkeys(each.variant for each in members)
+            if asked.reference not in variants:
+                raise ConfigError(f"No strategy of {out} is {asked.reference!r}. {nearest(asked.reference, variants)}")
+            plans[out] = (members, dataclasses.replace(about, command=command, reference=asked.reference))
+    if len(plans) != 1 and (asked.out or (asked.reference and not plans)):
+        raise ConfigError(
+            f"--out and --reference are for one comparison, found {len(plans)} in what was named. "
+            "Name several runs, or the folder of one comparison."
+        )
+    records = {run: read_record(run) for run in runs}
     groups = {each.folder: out.name for out, (members, _) in plans.items() for each in members if each.is_finished}
-    for run in dict.fromkeys([*runs, *groups]):
-        record = read_record(run)
+    records |= {run: read_record(run) for run in groups if run not in records}
+    summaries = {asked.out or out: summarise(members, about, {}) for out, (members, about) in plans.items()}
+    for out in summaries:
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"{out} is no folder to write to ({error.strerror}). Name another by --out.") from error
+    console = Console()
+    for out, comparison in summaries.items():
+        write_comparison(out, comparison)
+        say_where(console, out)
+    for run, record in records.items():
         write_report(run / "report.html", record)
         console.print(f"{run / 'report.html'}", soft_wrap=True)
         if asked.wandb:
-            logger = dataclasses.replace(record.config.logger, name="wandb", group=groups.get(run))
+            logger = record.config.logger
+            logger = dataclasses.replace(logger, name="wandb", group=groups.get(run, logger.group))
             send(record, open_tracker(dataclasses.replace(record.config, logger=logger), run))
-    for out, (members, about) in plans.items():
-        write_comparison(out, summarise(members, about, {}))
-        say_where(console, out)
     return 0
 
 

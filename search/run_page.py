@@ -50,7 +50,7 @@ CAPTIONS: Final = {
     ),
     "channels": (
         "Where was the network cut?",
-        "Channels kept of each group of layers, in network order: what keeps most is worth its SynOps to accuracy.",
+        "Channels kept of each group of layers, in network order: this is what the search chose under the budget.",
     ),
     "architecture": (
         "What does the smaller network look like?",

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import optuna
@@ -46,19 +47,29 @@ class RecordedStudy:
     ``trials`` are Optuna's frozen trials, each with the raw proposal as ``params`` and the outcome as attributes.
     """
 
-    def __init__(self, file: Path, *, sampler: BaseSampler, space: Mapping[str, FloatDistribution]) -> None:
+    def __init__(
+        self,
+        file: Path,
+        *,
+        sampler: BaseSampler,
+        space: Mapping[str, FloatDistribution],
+        about: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
         """Open or create the record.
 
         Args:
             file: SQLite file; its folder exists.
             sampler: Seeded; nothing of it is stored.
             space: Parameters in the order in which they are asked for.
+            about: Attributes of the study, for those who look at its file with other tools.
         """
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.space, self.sampler = dict(space), sampler
         self._record = optuna.create_study(
             study_name=STUDY, storage=f"sqlite:///{file}", direction="maximize", load_if_exists=True
         )
+        for key, value in about.items():
+            self._record.set_user_attr(key, value)
         self._memory = optuna.create_study(direction="maximize", sampler=sampler)
         self.trials: list[FrozenTrial] = self._record.get_trials()
         self.mismatches = 0

@@ -19,6 +19,7 @@ from search.ablations.finding import Finding
 from search.comparison.execution import carry_out
 from search.comparison.plan import Planned
 from search.comparison.plan import plan_runs
+from search.comparison.plan import what_searches_cost
 from search.comparison.run import About
 from search.comparison.run import summarise
 from search.comparison.summary import Comparison
@@ -77,21 +78,6 @@ class SearchAblation:
             figure=bars(comparison),
             values=[dataclasses.asdict(line) for line in comparison.lines],
         )
-
-
-def what_searches_cost(left: Sequence[Planned]) -> str:
-    """Say what searches consist of, before they are carried out."""
-    if not left:
-        return "All searches are there: only the page is made."
-    seeds = len({each.seed for each in left})
-    configs = [each.config for each in left]
-    first, evaluations = configs[0], sum(config.strategy.evaluations for config in configs)
-    return (
-        f"{len(left)} searches are left, with {seeds} {'seed' if seeds == 1 else 'seeds'}: {evaluations:,} evaluations "
-        f"at most, {len(left)} final fine-tunings of {first.finetuning.epochs} epochs; and where no other run left "
-        f"them, dense networks of {first.training.epochs} epochs and {first.estimator.min_samples} to "
-        f"{first.estimator.max_samples} samples for each estimator, of {first.finetuning.epochs} epochs."
-    )
 
 
 def bars(comparison: Comparison) -> go.Figure:

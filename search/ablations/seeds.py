@@ -18,11 +18,11 @@ from search.ablations.charts import COLOURS
 from search.ablations.charts import chart
 from search.ablations.charts import line_with_band
 from search.ablations.finding import Finding
-from search.ablations.searches import what_searches_cost
 from search.comparison.execution import carry_out
 from search.comparison.outcomes import read_outcome
 from search.comparison.plan import Planned
 from search.comparison.plan import plan_runs
+from search.comparison.plan import what_searches_cost
 from search.comparison.statistics import paired_difference
 from search.comparison.summary import Mean
 from search.comparison.summary import mean_of

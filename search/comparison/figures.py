@@ -6,6 +6,7 @@ from typing import Final
 
 import numpy as np
 import plotly.graph_objects as go
+from numpy.typing import NDArray
 
 from search.comparison.outcomes import Outcome
 from search.comparison.statistics import mean_front
@@ -21,6 +22,7 @@ COLOURS: Final = (
 DASHES: Final = ("solid", "dash", "dot", "dashdot")
 MARKERS: Final = ("circle", "diamond", "square", "triangle-up", "x", "star", "cross")
 GREY: Final = "#767676"
+Floats = NDArray[np.float64]
 
 
 def curves_figure(comparison: Comparison, target: float) -> go.Figure:
@@ -30,7 +32,7 @@ def curves_figure(comparison: Comparison, target: float) -> go.Figure:
     far below the others are named at the lower edge, so that the others can be told apart.
     """
     figure = _canvas("evaluations (distinct networks)", "best feasible validation accuracy, %")
-    ends = {}
+    ends, early = {}, []
     for index, variant in enumerate(comparison.variants):
         curves = [each.curve for each in _of(comparison, variant, target) if each.curve]
         if not curves:
@@ -39,13 +41,14 @@ def curves_figure(comparison: Comparison, target: float) -> go.Figure:
         values_SN = 100.0 * np.array([[*each[:length], *[each[-1]] * (length - len(each))] for each in curves])
         start = int(np.argmax((values_SN > 0.0).all(axis=0)))
         x = np.arange(start + 1, length + 1)
+        steps = np.repeat(x, 2)[1:]
         mean_N = values_SN.mean(axis=0)[start:]
         colour = COLOURS[index % len(COLOURS)]
         if len(curves) > 1:
             error_N = (values_SN.std(axis=0, ddof=1) / math.sqrt(len(curves)))[start:]
             figure.add_scatter(
-                x=np.concatenate([x, x[::-1]]),
-                y=np.concatenate([mean_N + error_N, (mean_N - error_N)[::-1]]),
+                x=np.concatenate([steps, steps[::-1]]),
+                y=np.concatenate([_held(mean_N + error_N), _held(mean_N - error_N)[::-1]]),
                 fill="toself",
                 fillcolor=colour,
                 opacity=0.12,
@@ -64,13 +67,14 @@ def curves_figure(comparison: Comparison, target: float) -> go.Figure:
             hovertemplate="%{y:.2f} % after %{x}",
         )
         ends[variant] = float(mean_N[-1])
-    _name_what_is_far_below(figure, comparison, target, ends)
+        early.append(float(mean_N[max(0, length // 10 - start - 1)]))
+    _name_what_is_far_below(figure, comparison, target, ends, early)
     return figure
 
 
 def differences_figure(comparison: Comparison, target: float) -> go.Figure:
     """Draw each variant's paired difference from the reference with its 95 % interval; as text where it is far off."""
-    figure = _canvas(f"best validation accuracy minus that of {comparison.reference}, points", "")
+    figure = _canvas(f"difference from {comparison.reference}, points", "")
     lines = [(line, line.difference) for line in _lines(comparison, target) if line.difference is not None]
     far = _far(comparison, target)
     for line, found in sorted(lines, key=lambda each: each[1].mean):
@@ -96,7 +100,7 @@ def differences_figure(comparison: Comparison, target: float) -> go.Figure:
 
 def fronts_figure(comparison: Comparison) -> go.Figure:
     """Draw test accuracy against measured SynOps: each search, and the mean of each variant and budget."""
-    figure = _canvas("SynOps after fine-tuning, % of the dense network (test data)", "test accuracy, %")
+    figure = _canvas("SynOps, % of the dense network's", "test accuracy, %")
     for variant in comparison.variants:
         mine = [each for each in comparison.outcomes if each.variant == variant]
         lines = sorted((line for line in comparison.lines if line.variant == variant), key=lambda line: line.target)
@@ -123,6 +127,8 @@ def fronts_figure(comparison: Comparison) -> go.Figure:
             line={"color": marker["color"], "width": 1.5},
             hovertemplate=f"{variant}, mean: %{{y:.2f}} % at %{{x:.1f}} %<extra></extra>",
         )
+    dense = {(each.seed, each.target): each.dense_test_accuracy for each in comparison.outcomes}
+    figure.add_hline(y=100.0 * float(np.mean(list(dense.values()))), line={"color": GREY, "dash": "dot", "width": 1})
     for target in comparison.targets:
         figure.add_vline(x=100.0 * target, line={"color": GREY, "dash": "dash", "width": 1})
     return figure
@@ -130,7 +136,7 @@ def fronts_figure(comparison: Comparison) -> go.Figure:
 
 def pareto_figure(comparison: Comparison, target: float) -> go.Figure:
     """Draw the best accuracy that each variant saw at no more than so many SynOps, mean over seeds."""
-    figure = _canvas("SynOps predicted for after fine-tuning, % of the dense network", "best validation accuracy, %")
+    figure = _canvas("predicted SynOps, % of the dense network's", "best validation accuracy, %")
     ends, starts = {}, [100.0 * target]
     for variant in comparison.variants:
         front = mean_front([each.front for each in _of(comparison, variant, target)])
@@ -156,7 +162,7 @@ def pareto_figure(comparison: Comparison, target: float) -> go.Figure:
 
 def ranks_figure(comparison: Comparison, target: float) -> go.Figure:
     """Draw the mean rank of each variant; 1 is best."""
-    figure = _canvas("mean rank over seeds by best validation accuracy (1 is first)", "")
+    figure = _canvas("mean rank (1 is first)", "")
     lines = sorted(_lines(comparison, target), key=lambda line: -line.rank)
     figure.add_bar(
         x=[line.rank for line in lines],
@@ -182,15 +188,27 @@ def _far(comparison: Comparison, target: float) -> float:
     return 5.0 * median or math.inf
 
 
-def _name_what_is_far_below(figure: go.Figure, comparison: Comparison, target: float, ends: dict[str, float]) -> None:
-    """Leave the curves out of sight that end far below the reference, and name them at the lower edge."""
+def _name_what_is_far_below(
+    figure: go.Figure, comparison: Comparison, target: float, ends: dict[str, float], early: Sequence[float] = ()
+) -> None:
+    """Leave out of sight what lies far below the reference, and name the curves that end there at the lower edge.
+
+    Args:
+        figure: Of curves.
+        comparison: Whose reference is meant.
+        target: Budget.
+        ends: Variant -> where its curve ends, in per cent.
+        early: Where curves are after their first steps: what lies below all of them is left out of sight too.
+    """
     reference = [line.best.mean for line in _lines(comparison, target) if line.variant == comparison.reference]
     lowest = 100.0 * reference[0] - _far(comparison, target) if reference else -math.inf
     below = [f"{variant} {end:.1f}" for variant, end in ends.items() if end < lowest]
     if below:
-        highest = max(ends.values())
-        figure.update_yaxes(range=[lowest, highest + 0.15 * (highest - lowest)])
         _note(figure, f"below: {', '.join(below)}", x=1.0, y=0.0)
+    floor = max([lowest, *([min(early)] if early else [])])
+    if math.isfinite(floor):
+        space = max(1.0, max(ends.values()) - floor)
+        figure.update_yaxes(range=[floor - 0.05 * space, max(ends.values()) + 0.15 * space])
 
 
 def _note(figure: go.Figure, text: str, *, x: float, y: float | str) -> None:
@@ -206,6 +224,11 @@ def _note(figure: go.Figure, text: str, *, x: float, y: float | str) -> None:
         showarrow=False,
         font={"color": GREY},
     )
+
+
+def _held(values_N: Floats) -> Floats:
+    """Return the corners of steps that hold each value until the next: one for each of ``np.repeat(x, 2)[1:]``."""
+    return np.repeat(values_N, 2)[:-1]
 
 
 def _canvas(x: str, y: str) -> go.Figure:

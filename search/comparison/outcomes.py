@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from optuna.trial import FrozenTrial
 
-from lightning_snn.files import read_json
 from search.comparison.plan import Member
 from search.objective import best_so_far
+from search.record import read_result
 from search.record import read_trials
 
 
@@ -47,7 +47,7 @@ def read_outcome(member: Member) -> Outcome:
     Raises:
         RunError: If it is not finished, or its record cannot be read.
     """
-    result = read_json(member.folder / "result.json")
+    result = read_result(member.folder)
     trials = read_trials(member.folder)
     curve = best_so_far(trials)
     before, after = result["baseline"], result["result"]

@@ -32,7 +32,7 @@ CAPTIONS: Final = {
     "fronts": (
         "What is left after fine-tuning, and at which cost?",
         "Measured on test data. Large marks are means with standard errors, small ones single searches; dashed lines "
-        "are budgets. No test was made on this picture.",
+        "are budgets, the dotted one is the dense networks' mean. No test was made on this picture.",
     ),
     "pareto": (
         "Which trade-offs did each search see?",

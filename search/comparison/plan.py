@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
+from conf.schema import ConfigError
 from conf.schema import SearchConfig
 from search.configuration import load_config
 from search.configuration import restore_config
 from search.configuration import run_name
+from search.configuration import shared_folders
 from search.task import check_names
 
 
@@ -72,10 +74,41 @@ def members_of(folders: Sequence[Path]) -> list[Member]:
     """Return the searches in some folders, each compared as its strategy.
 
     Raises:
-        ConfigError: If one is not the folder of a search.
+        ConfigError: If one is not the folder of a search, two are of the same strategy, budget and seed, or two with
+            the same seed have pruned different dense networks.
     """
-    members = []
+    members: dict[tuple[str, float, int], Member] = {}
+    dense: dict[int, tuple[str, SearchConfig, Path]] = {}
     for folder in folders:
         config = restore_config(folder)
-        members.append(Member(config.strategy.name, config.budget.target, config.seed, folder))
-    return members
+        member = Member(config.strategy.name, config.budget.target, config.seed, folder)
+        other = members.setdefault((member.variant, member.target, member.seed), member)
+        if other is not member:
+            raise ConfigError(f"Two searches are of {member.title}: {other.folder} and {folder}. Leave one out.")
+        network = shared_folders(config)[0].name
+        first, its_config, its_folder = dense.setdefault(config.seed, (network, config, folder))
+        if first != network:
+            raise ConfigError(
+                f"Searches with the same seed must prune the same dense network to be compared, found "
+                f"{_network(its_config)} in {its_folder} and {_network(config)} in {folder}. Report them apart."
+            )
+    return list(members.values())
+
+
+def what_searches_cost(left: Sequence[Planned]) -> str:
+    """Say what searches consist of, before they are carried out."""
+    if not left:
+        return "All searches are there: only the page is made."
+    seeds = len({each.seed for each in left})
+    configs = [each.config for each in left]
+    first, evaluations = configs[0], sum(config.strategy.evaluations for config in configs)
+    return (
+        f"{len(left)} searches are left, with {seeds} {'seed' if seeds == 1 else 'seeds'}: {evaluations:,} evaluations "
+        f"at most, {len(left)} final fine-tunings of {first.finetuning.epochs} epochs; and where no other run left "
+        f"them, dense networks of {first.training.epochs} epochs and {first.estimator.min_samples} to "
+        f"{first.estimator.max_samples} samples for each estimator, of {first.finetuning.epochs} epochs."
+    )
+
+
+def _network(config: SearchConfig) -> str:
+    return f"{config.network.name} on {config.data.name} (T = {config.network.time_steps})"

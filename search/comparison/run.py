@@ -19,6 +19,7 @@ from search.comparison.outcomes import read_outcome
 from search.comparison.page import write_page
 from search.comparison.plan import Member
 from search.comparison.plan import Planned
+from search.comparison.plan import what_searches_cost
 from search.comparison.summary import Comparison
 from search.comparison.summary import compare
 from search.comparison.tables import cells
@@ -75,13 +76,26 @@ def run_comparison(
         return _exit_code(console, failed, met=True)
     with locked(folder, wait=False):
         write_plan(folder, planned, about)
+        console.print(_what_comes(planned, folder, about), soft_wrap=True, highlight=False)
         with Reporter(console) as reporter, reporter.phase("searches", len(planned)) as phase:
             failed = carry_out(planned, workers, folder / "logs", phase)
         comparison = summarise(planned, about, failed)
         write_comparison(folder, comparison)
     console.print(comparison_table(comparison))
+    console.print(f"\n{verdict(comparison)}\n", soft_wrap=True, highlight=False)
     say_where(console, folder)
     return _exit_code(console, failed, met=all(each.met for each in comparison.outcomes))
+
+
+def _what_comes(planned: Sequence[Planned], folder: Path, about: About) -> str:
+    """Say what is going to be done, and where it can be watched."""
+    left = [each for each in planned if not each.is_finished]
+    said = [what_searches_cost(left)]
+    if left:
+        said.append(f"What each of them says is in {folder / 'logs'}.")
+    if all(each.variant != about.reference for each in planned):
+        said.append(f"{about.reference} is not among the strategies, so nothing will be tested against it.")
+    return " ".join(said)
 
 
 def write_plan(folder: Path, members: Sequence[Member], about: About) -> None:

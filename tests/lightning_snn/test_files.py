@@ -120,7 +120,7 @@ def test_values_come_back_and_what_is_no_number_comes_back_as_null(tmp_path: Pat
 @pytest.mark.parametrize("text", ["", "{", "{'a': 1}", "[1,"])
 def test_a_broken_file_is_one_sentence(text: str, tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text(text)
-    with pytest.raises(RunError, match=r"x\.json cannot be read .* Delete it; the same command makes it again"):
+    with pytest.raises(RunError, match=r"x\.json cannot be read .* Delete it; the command that made it makes it again"):
         read_json(tmp_path / "x.json")
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -159,10 +160,11 @@ def check_wandb(runs: Path) -> None:
         (["--seed", "3"], "found --seed. Write --seeds"),
         (["--targets", "0.3"], "targets and budget.target were given both"),
         (["--strategies", "ddgp,random"], "No strategy is called 'ddgp'. Did you mean 'ddpg'?"),
-        (["--strategies", "random,random"], "strategies are one or more, each named once, found random, random"),
-        (["--seeds", ""], "seeds are one or more, each named once, found none"),
+        (["--strategies", "random,random"], "strategies are named once each, found more than once: random"),
+        (["--seeds", ""], "seeds are one or more, separated by commas, found none"),
         (["--seeds", "0,x"], "must be a whole number, found 'x'"),
         (["--budget.target", "1.5"], "budget.target is a share of the baseline's SynOps in (0, 1], found 1.5"),
+        (["--reference", "radnom"], "reference is one of the strategies, found 'radnom'. Did you mean 'random'?"),
         (["--workers", "0"], "workers must be at least 1, found 0"),
         (["--task", "6"], "task is one of 6 searches, 0 to 5, found 6"),
     ],
@@ -175,3 +177,54 @@ def test_a_mistake_is_one_sentence(
     assert said in error
     assert error.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_budgets_out_of_range_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert compare.main(["--targets", "0.5,1.5", "--runs", str(tmp_path)]) == 2
+    assert "targets are shares of the dense network's SynOps in (0, 1], found 1.5" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_report_takes_another_reference_and_folder(straight: Path, tmp_path: Path) -> None:
+    arguments = [str(straight / "side-by-side"), "--reference", "cmaes", "--out", str(tmp_path / "other")]
+    assert report.main(arguments) == 0
+    found = json.loads((tmp_path / "other" / "compare.json").read_text())
+    assert found["reference"] == "cmaes"
+    assert found["command"] == shlex.join(["python", "-m", "search.report", *arguments])
+    assert json.loads((straight / "side-by-side" / "compare.json").read_text())["reference"] == "random"
+
+
+@pytest.mark.slow
+def test_searches_that_cannot_be_compared_are_refused(
+    straight: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(straight, tmp_path / "runs")
+    folder = tmp_path / "runs" / "side-by-side"
+    runs = {(each["variant"], each["seed"]): tmp_path / "runs" / each["run"] for each in outcomes(tmp_path / "runs")}
+    random, cmaes = runs["random", 0], runs["cmaes", 0]
+    again = shutil.copytree(random, tmp_path / "runs" / "again")
+    settings = json.loads((runs["uniform", 0] / "settings.json").read_text())
+    settings["network"]["time_steps"] = 7
+    (runs["uniform", 0] / "settings.json").write_text(json.dumps(settings))
+    (runs["cmaes", 1] / "study.db").write_text("no database")
+    (runs["random", 1] / "result.json").write_text("{}")
+    (tmp_path / "file").touch()
+    for arguments, said in (
+        ([random, again], f"Two searches are of random, 60%, seed 0: {random} and {again}. Leave one out."),
+        ([random, runs["uniform", 0]], f"vgg_small on digits (T = 2) in {random} and vgg_small on digits (T = 7) in"),
+        ([random, cmaes, "--reference", "cmeas"], "is 'cmeas'. Did you mean 'cmaes'?"),
+        ([random, "--reference", "cmaes"], "are for one comparison, found 0"),
+        ([random, "--out", tmp_path], "are for one comparison, found 0"),
+        ([random, cmaes, "--out", tmp_path / "file"], "file is no folder to write to (File exists)"),
+        ([runs["cmaes", 1]], "study.db cannot be read as the record of a search"),
+        ([runs["random", 1]], "result.json is not the result of a search of this version"),
+        ([tmp_path / "runs" / "agian"], f"it holds no settings.json. Did you mean {again}?"),
+        ([], "The following arguments are required: runs."),
+        ([random, "--reference"], "Argument --reference: expected one argument."),
+    ):
+        assert report.main([str(each) for each in arguments]) == 2, said
+        error = capsys.readouterr().err
+        assert said in error
+        assert error.count("\n") == 1
+    assert report.main([str(folder), str(random), str(random), "--out", str(tmp_path)]) == 2  # the folder has them too
+    assert not (tmp_path / "compare.json").exists()

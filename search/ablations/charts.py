@@ -9,6 +9,8 @@ import plotly.graph_objects as go
 from search.comparison.summary import Mean
 
 COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8A6D3B", "#5F9E00")
+SYMBOLS: Final = ("circle", "diamond-open", "square-open")
+"""Of the first, second and third series: where they agree, all of them show."""
 
 
 def chart(x: str, y: str) -> go.Figure:
@@ -46,7 +48,7 @@ def points(figure: go.Figure, x: Sequence[str], values: Sequence[Mean], name: st
         error_y=whiskers(values),
         mode="markers",
         name=name,
-        marker={"color": colour, "size": 10},
+        marker={"color": colour, "size": 10, "symbol": SYMBOLS[len(figure.data) % len(SYMBOLS)]},
     )
 
 

@@ -65,10 +65,11 @@ def test_forms_are_better_or_worse_by_interval() -> None:
     errors["GP"] = errors["linear"] - [[0.004, 0.0], [0.0041, 0.0], [0.0039, 0.0]]
     errors["MLP"] = errors["linear"] + [[0.02, 0.0], [0.021, 0.0], [0.022, 0.0]]
     errors["ratio"] = errors["linear"] + [[0.002, -0.04], [-0.003, -0.04], [0.001, -0.04]]
+    errors["identity"] = errors["identity"] + [[0.0, 0.06]] * 3
     text = estimator_form.conclude(errors).conclusion
-    assert "Better: GP." in text
-    assert "Worse: MLP." in text
-    assert "the least error is that of ratio (1.00 ± 0.00 %" in text
+    assert "By 95 % intervals of 3 seeds, each form by itself: better: GP; worse: MLP; neither: " in text
+    assert "More than 2 times that: identity (11.00 ± 0.00 %)." in text
+    assert "The least error there is that of ratio (1.00 ± 0.00 %; not tested)." in text
 
 
 def test_cross_validation_of_an_exact_line_is_0() -> None:

@@ -4,7 +4,9 @@ import ast
 import dataclasses
 import inspect
 import itertools
+from collections.abc import Mapping
 from functools import cache
+from types import MappingProxyType
 from typing import Any
 
 import conf.schema
@@ -17,17 +19,27 @@ TITLES = {"strategy": "Strategies", "pruning": "Pruners", "data": "Data sets", "
 """Groups whose names are explained, in this order; the others are only listed."""
 
 
-def help_text(usage: str, schema: type[TaskConfig]) -> str:
-    """Return usage, names by group, and settings; nothing big is imported for it."""
+def help_text(usage: str, schema: type[TaskConfig], several: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Return usage, names by group, and settings; nothing big is imported for it.
+
+    Args:
+        usage: First lines.
+        schema: Of the command.
+        several: Setting or group that the command takes in the plural only -> that plural.
+    """
     lines, groups = [usage], groups_of(schema)
     for group in (group for group in TITLES if group in groups):
-        lines += [f"{TITLES[group]} (--{group} NAME):", *_aligned(choices(group)), ""]
+        lines += [f"{TITLES[group]} ({_given(group, several)}):", *_aligned(choices(group)), ""]
     for group in (group for group in groups if group not in TITLES):
         lines.append(f"--{group}: {', '.join(choices(group)) or 'none'}")
-    return "\n".join([*lines, "", *_settings(schema())])
+    return "\n".join([*lines, "", *_settings(schema(), several)])
 
 
-def _settings(config: TaskConfig) -> list[str]:
+def _given(group: str, several: Mapping[str, str]) -> str:
+    return f"--{several[group]} NAME,NAME" if group in several else f"--{group} NAME"
+
+
+def _settings(config: TaskConfig, several: Mapping[str, str]) -> list[str]:
     """Return a line for each setting, and one for each key of all recipes, whose values come with the data."""
     settings, recipes = _leaves(config), []
     for each in dataclasses.fields(config):
@@ -36,6 +48,11 @@ def _settings(config: TaskConfig) -> list[str]:
             recipes.append(f"{each.name}.*")
         elif dataclasses.is_dataclass(value):
             settings |= {f"{each.name}.{leaf}": meaning for leaf, meaning in _leaves(value).items()}
+    settings = {
+        setting: meaning
+        for setting, meaning in settings.items()
+        if setting.partition("=")[0].removesuffix(".name") not in several
+    }
     lines = ["Settings (--KEY VALUE), with their defaults:", *_aligned(settings)]
     if recipes:
         keys = {leaf.partition("=")[0]: meaning for leaf, meaning in _leaves(TrainingConfig()).items()}

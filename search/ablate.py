@@ -75,7 +75,7 @@ def help_text() -> str:
     """Return what ``--help`` prints."""
     width = max(map(len, ABLATIONS)) + 2
     questions = "".join(f"  {name:<{width}}{question}\n" for name, (_, question) in ABLATIONS.items())
-    return conf_help.help_text(USAGE + questions, AblateConfig)
+    return conf_help.help_text(USAGE + questions, AblateConfig, {"seed": "seeds"})
 
 
 if __name__ == "__main__":

@@ -30,6 +30,9 @@ is finished is not done again, so the same command goes on where an interrupted 
 OWN = ("strategies", "seeds", "targets", "reference", "workers", "task", "name", "seed", "strategy", "budget.target")
 """Settings that are not handed on to each search as they are."""
 
+SEVERAL = {"strategy": "strategies", "seed": "seeds"}
+"""Settings of a search that a comparison takes in the plural."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Compare; return the exit code."""
@@ -38,9 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _compare(arguments: Sequence[str]) -> int:
     given = dict(parse_arguments(arguments))
-    for key in ("strategy", "seed"):
+    for key, several in SEVERAL.items():
         if key in given:
-            several = {"strategy": "strategies", "seed": "seeds"}[key]
             raise ConfigError(f"A comparison has several: found --{key}. Write --{several}, separated by commas.")
     if {"targets", "budget.target"} <= given.keys():
         raise ConfigError("targets and budget.target were given both. Leave one out.")
@@ -76,7 +78,7 @@ def _compare(arguments: Sequence[str]) -> int:
 
 def help_text() -> str:
     """Return what ``--help`` prints."""
-    return conf_help.help_text(USAGE, CompareConfig)
+    return conf_help.help_text(USAGE, CompareConfig, SEVERAL)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
 """What ``--help`` says of each setting, against the schema."""
 
 import dataclasses
+import re
 
 import pytest
 
 from conf.help import help_text
+from conf.schema import CompareConfig
 from conf.schema import MeasureConfig
 from conf.schema import SearchConfig
 from conf.schema import TaskConfig
@@ -72,3 +74,10 @@ def test_allowed_values_are_named(key: str, values: tuple[str, ...]) -> None:
     (line,) = (line for line in settings(SearchConfig) if line.startswith(f"  {key}="))
     meaning = line.split("  ", 2)[2]
     assert all(value in meaning for value in values)
+
+
+def test_what_a_command_takes_in_the_plural_is_offered_in_the_plural() -> None:
+    text = help_text("", CompareConfig, {"strategy": "strategies", "seed": "seeds"})
+    assert "Strategies (--strategies NAME,NAME):" in text
+    assert not re.search(r"^  (seed|strategy\.name)=", text, re.MULTILINE)
+    assert re.search(r"^  strategy\.evaluations=100 ", text, re.MULTILINE)

@@ -217,7 +217,9 @@ def _read(file: Path) -> Sample:
     try:
         return Sample(**read_json(file))
     except TypeError as error:
-        raise SearchError(f"{file} is no sample ({error}). Delete it; the same command takes it again.") from error
+        raise SearchError(
+            f"{file} is no sample ({error}). Delete it; the command that made it makes it again."
+        ) from error
 
 
 def fitted(samples: Sequence[Sample], config: EstimatorConfig) -> Estimator:

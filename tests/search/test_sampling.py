@@ -290,7 +290,7 @@ def test_every_sample_has_checkpoints_of_its_own_until_it_is_on_disk(tmp_path: P
 def test_a_broken_sample_is_one_sentence_that_names_its_file(text: str, found: str, tmp_path: Path) -> None:
     sampling(evaluator(), tmp_path).take(range(2), lambda sample: None)
     (tmp_path / "samples" / "001.json").write_text(text)
-    with pytest.raises(RunError, match=f"{found}.* Delete it; the same command takes it again"):
+    with pytest.raises(RunError, match=f"{found}.* Delete it; the command that made it makes it again"):
         sampling(evaluator(), tmp_path).take(range(2), lambda sample: None)
 
 

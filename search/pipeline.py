@@ -41,6 +41,7 @@ from search.progress import trial_news
 from search.record import RunRecord
 from search.record import write_samples
 from search.result import describe_run
+from search.result import describe_study
 from search.result import result_table
 from search.run_page import write_report
 from search.sampling import Sample
@@ -160,15 +161,7 @@ def search(objective: Objective, run: RunFolder, reporter: Reporter, tracker: Tr
     config = objective.evaluator.task.config
     strategy = config.strategy
     sampler = build_strategy(strategy.name, seed=config.seed, context=objective.context, **strategy.options)
-    about = {
-        "run": run.path.name,
-        "strategy": strategy.name,
-        "data": config.data.name,
-        "network": config.network.name,
-        "seed": config.seed,
-        "target_synops": objective.budget.target,
-        "dense_synops": objective.budget.baseline,
-    }
+    about = describe_study(config, objective.budget)
     study = RecordedStudy(run.path / "study.db", sampler=sampler, space=objective.context.space, about=about)
     for count, trial in enumerate(study.trials, 1):  # recorded before this start
         if trial.value is not None:

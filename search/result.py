@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
+from conf.schema import SearchConfig
 from lightning_snn.describe import data_notes
 from lightning_snn.describe import describe_network
 from lightning_snn.describe import describe_settings
@@ -144,3 +145,15 @@ def _compare(key: str, before: float, after: float) -> str:
     if "accuracy" in key:
         return f"{100 * (after - before):+.2f} points"
     return f"{after / before:.1%}" if before else "-"  # a network without analog layers has no MACs
+
+
+def describe_study(config: SearchConfig, budget: Budget) -> dict[str, Any]:
+    """Return what tells one study from another in Optuna's own tools; SynOps are those on validation data."""
+    return {
+        "strategy": config.strategy.name,
+        "data": config.data.name,
+        "network": config.network.name,
+        "seed": config.seed,
+        "target_synops": budget.target,
+        "dense_synops": budget.baseline,
+    }

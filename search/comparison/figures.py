@@ -206,7 +206,7 @@ def _name_what_is_far_below(
     if below:
         _note(figure, f"below: {', '.join(below)}", x=1.0, y=0.0)
     floor = max([lowest, *([min(early)] if early else [])])
-    if math.isfinite(floor):
+    if ends and math.isfinite(floor):
         space = max(1.0, max(ends.values()) - floor)
         figure.update_yaxes(range=[floor - 0.05 * space, max(ends.values()) + 0.15 * space])
 

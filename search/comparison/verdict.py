@@ -37,8 +37,11 @@ def _against(reference: str, lines: list[Line]) -> list[str]:
     held = [(line, line.difference) for line in lines if line.difference is not None]
     shown = [(line, found) for line, found in held if line.p_corrected is not None and line.p_corrected <= LEVEL]
     equal = [line for line, found in held if found.mean == found.low == found.high == 0.0]
-    hints = [line for line, found in held if found.low < found.high and (found.low > 0.0 or found.high < 0.0)]
-    hints = [line for line in hints if line not in [each for each, _ in shown]]
+    hints = [
+        line
+        for line, found in held
+        if (line, found) not in shown and found.low < found.high and (found.low > 0.0 or found.high < 0.0)
+    ]
     said = []
     for word, chosen in (
         ("better", [line for line, found in shown if found.mean > 0.0]),

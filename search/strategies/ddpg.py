@@ -87,9 +87,9 @@ class DDPGSampler(BaseSampler):
     has learned (another study; a parallel worker's earlier trial), it learns anew from the first one. Samplers may be
     copied and pickled, and draw nothing from global generators.
 
-    **Several walks** (ours). At the last step the state holds the whole candidate, so that the critic's value
-    there is its forecast of the reward. Of ``walks`` noisy walks, the one with the highest forecast is proposed:
-    forecasts cost microseconds, evaluations seconds.
+    **Several walks** (ours). With ``history``, the state of the last step holds the whole candidate, so that the
+    critic's value there is its forecast of the reward. Of ``walks`` noisy walks, the one with the highest forecast is
+    proposed: forecasts cost microseconds, evaluations seconds.
 
     **Unusable trials.** Failed and pruned trials, values that are NaN or infinite, and trials that lack a parameter
     of the search space never reach the agent. Constraints are not used: put them into the reward, or project.

@@ -1,0 +1,31 @@
+"""What the pictures of a comparison leave out of sight, and that they say so."""
+
+import plotly.graph_objects as go
+
+from search.comparison.figures import curves_figure
+from search.comparison.figures import differences_figure
+from search.comparison.summary import Comparison
+from tests.search.comparison.outcomes import outcome
+from tests.search.comparison.test_summary import made
+
+NEAR = {"random": 0.90, "a": 0.91, "b": 0.92, "c": 0.89, "d": 0.88}
+
+
+def comparison(**levels: float) -> Comparison:
+    return made([outcome(name, seed, best + 0.001 * seed) for name, best in levels.items() for seed in range(3)])
+
+
+def notes(figure: go.Figure) -> list[str]:
+    return [each.text for each in figure.layout.annotations]
+
+
+def test_what_is_far_off_is_written_and_not_drawn() -> None:
+    found = comparison(**NEAR, far=0.40)
+    (note,) = notes(differences_figure(found, 0.5))
+    assert note.startswith("◄ -50.00")
+    assert notes(curves_figure(found, 0.5)) == ["below: far 40.1"]
+
+
+def test_where_nothing_is_far_off_all_is_drawn() -> None:
+    assert notes(differences_figure(comparison(**NEAR), 0.5)) == []
+    assert notes(curves_figure(comparison(**NEAR), 0.5)) == []

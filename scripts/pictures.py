@@ -26,18 +26,25 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(), help="folder for NAME.svg")
     parser.add_argument("--only", default="", help="names of pictures, separated by commas; all by default")
     asked = parser.parse_args()
-    from playwright.sync_api import sync_playwright
-
-    asked.out.mkdir(parents=True, exist_ok=True)
+    if not asked.page.is_file():
+        parser.error(f"there is no page {asked.page}; name a compare.html or an ablation.html.")
     chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        parser.error('pictures need playwright: pip install -e ".[dev]".')
+    if chromium is None:
+        parser.error("pictures need chromium: apt-get install chromium, or name another one by CHROMIUM.")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
         page = browser.new_page()
         page.goto(asked.page.resolve().as_uri())
         there = page.eval_on_selector_all(".js-plotly-plot", "all => all.map(each => each.id)")
-        for name in [each for each in asked.only.split(",") if each] or there:
-            if name not in there:
-                parser.error(f"no picture is called {name!r}; there are {', '.join(there)}")
+        names = [each for each in asked.only.split(",") if each] or there
+        if unknown := [name for name in names if name not in there]:
+            parser.error(f"no picture of {asked.page} is called {unknown[0]!r}; there are {', '.join(there)}.")
+        asked.out.mkdir(parents=True, exist_ok=True)
+        for name in names:
             _, _, content = page.evaluate(DRAW, [name, WIDTH, HEIGHT]).partition(",")
             text = unquote(content) if content.startswith("%3C") else base64.b64decode(content).decode()
             (asked.out / f"{name}.svg").write_text(text, encoding="utf-8")

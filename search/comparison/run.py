@@ -99,7 +99,7 @@ def _what_comes(planned: Sequence[Planned], folder: Path, about: About) -> str:
 
 
 def write_plan(folder: Path, members: Sequence[Member], about: About) -> None:
-    """Leave in the folder of a comparison what it consists of; runs are named relative to the folder beside it."""
+    """Leave in the folder of a comparison what it consists of."""
     listed = [
         {"variant": each.variant, "target": each.target, "seed": each.seed, "run": str(each.folder.resolve())}
         for each in members

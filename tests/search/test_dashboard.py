@@ -17,6 +17,7 @@ from search.study import Outcome
 from search.study import RecordedStudy
 from tests.search.strategies.conformance import make_context
 
+ABOUT = {"strategy": "random", "seed": 3, "target_synops": 500.0}
 ATTRIBUTES = {"accuracy": 0.5, "synops": 400.0, "predicted_synops": 450.0}
 
 
@@ -30,7 +31,8 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A dashboard on the loopback, with a study of three trials."""
     pytest.importorskip("optuna_dashboard")
     folder = tmp_path_factory.mktemp("run")
-    study = RecordedStudy(folder / "study.db", sampler=build_strategy("random", seed=0), space=make_context().space)
+    sampler, space = build_strategy("random", seed=0), make_context().space
+    study = RecordedStudy(folder / "study.db", sampler=sampler, space=space, about=ABOUT)
     study.optimize(outcome, 3)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -54,10 +56,12 @@ def get(url: str) -> Any:
 
 
 @pytest.mark.slow
-def test_trials_show_our_attributes(address: str) -> None:
+def test_the_study_and_its_trials_show_our_attributes(address: str) -> None:
     (summary,) = get(f"{address}/api/studies")["study_summaries"]
     assert summary["study_name"] == "search"
     study = get(f"{address}/api/studies/{summary['study_id']}?after=0")
+    shown = {each["key"]: each["value"] for each in study["user_attrs"]}
+    assert shown == {key: str(value) for key, value in ABOUT.items()}
     assert len(study["trials"]) == 3
     for trial in study["trials"]:
         shown = {each["key"]: each["value"] for each in trial["user_attrs"]}

@@ -1,0 +1,103 @@
+"""What a run's folder says of it: read back as it was left, and refused where it is another's or damaged."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from omegaconf import OmegaConf
+from optuna.samplers import RandomSampler
+
+from conf.schema import SearchConfig
+from lightning_snn.errors import RunError
+from search.record import read_record
+from search.record import read_result
+from search.record import read_trials
+from search.record import write_samples
+from search.result import describe_study
+from search.study import Outcome
+from search.study import RecordedStudy
+from tests.search.records import BUDGET
+from tests.search.records import FULL
+from tests.search.records import SAMPLES
+from tests.search.records import record
+from tests.search.records import result
+from tests.search.records import trial
+
+CONFIG = SearchConfig(seed=3)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """The folder of a finished search with two trials."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "settings.json").write_text(json.dumps(OmegaConf.to_container(OmegaConf.structured(CONFIG))))
+    (folder / "result.json").write_text(json.dumps(result()))
+    write_samples(folder, SAMPLES)
+    study = RecordedStudy(
+        folder / "study.db",
+        sampler=RandomSampler(seed=0),
+        space=trial(0).distributions,
+        about=describe_study(CONFIG, BUDGET),
+    )
+    study.optimize(lambda params: Outcome(0.7, -0.1, {"widths": {name: 4 for name in params}, "upper": 480.0}), 1)
+    return folder
+
+
+def test_what_was_left_is_read_back(run: Path) -> None:
+    found = read_record(run)
+    assert found.result == result()
+    assert found.samples == SAMPLES
+    assert (found.estimator.slope, found.estimator.intercept) == (
+        record().estimator.slope,
+        record().estimator.intercept,
+    )
+    assert (found.budget, found.full) == (BUDGET, FULL)
+    assert found.trials[0].user_attrs["upper"] == 480.0
+    assert found.config == dataclasses.replace(CONFIG, name="run", runs=str(run.parent))
+
+
+def test_other_tools_are_told_what_the_study_is_about(run: Path) -> None:
+    assert optuna.load_study(study_name=None, storage=f"sqlite:///{run / 'study.db'}").user_attrs == {
+        "strategy": "ddpg",
+        "data": "digits",
+        "network": "vgg_small",
+        "seed": 3,
+        "target_synops": 500.0,
+        "dense_synops": 1000.0,
+    }
+
+
+@pytest.mark.parametrize(
+    "changed", [{"schema": 99}, {"schema": None}, {"budget": 0.5}, {"seconds": []}], ids=lambda changed: str(changed)
+)
+def test_a_result_of_another_version_is_refused(run: Path, changed: dict[str, Any]) -> None:
+    (run / "result.json").write_text(json.dumps(result() | changed))
+    with pytest.raises(RunError, match=r"result\.json is not the result of a search of this version\. Delete it"):
+        read_result(run)
+    with pytest.raises(RunError, match="is not the result of a search of this version"):
+        read_record(run)
+
+
+def test_a_search_that_is_not_finished_is_refused(run: Path) -> None:
+    (run / "result.json").unlink()
+    with pytest.raises(RunError, match="holds a search that is not finished"):
+        read_record(run)
+
+
+def test_a_run_without_samples_is_refused(run: Path) -> None:
+    (run / "samples.json").unlink()
+    with pytest.raises(RunError, match="was made by another version, which left less behind"):
+        read_record(run)
+
+
+def test_trials_that_are_not_there_or_damaged_are_refused(run: Path) -> None:
+    (run / "study.db").write_text("no database")
+    with pytest.raises(RunError, match=r"study\.db cannot be read as the record of a search"):
+        read_trials(run)
+    (run / "study.db").unlink()
+    with pytest.raises(RunError, match=r"holds no study\.db"):
+        read_trials(run)

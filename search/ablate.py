@@ -1,6 +1,6 @@
 """``python -m search.ablate NAME``: one question, one page.
 
-Exit codes: 0 done, 2 wrong input (one sentence), 130 and 143 interrupted.
+Exit codes: 0 done, 2 wrong input (one sentence), 3 a search has no result, 130 and 143 interrupted.
 """
 
 import pkgutil
@@ -48,27 +48,31 @@ def _ablate(arguments: Sequence[str]) -> int:
     if "seed" in dict(parse_arguments(rest)):
         raise ConfigError("An ablation has several seeds: found --seed. Write --seeds, separated by commas.")
     config = load(AblateConfig, "ablate", rest)
+    import torch
     from rich.console import Console
 
     from lightning_snn.files import locked
     from lightning_snn.progress import Reporter
+    from search.ablations.ablation import Ablation
     from search.ablations.ablation import Setting
     from search.ablations.finding import write_finding
 
-    ablation = pkgutil.resolve_name(ABLATIONS[question][0])
+    ablation: Ablation = pkgutil.resolve_name(ABLATIONS[question][0])
     settings = [f"{key}={value}" for key, value in parse_arguments(rest) if key not in OWN]
     named = f"{question}-{config.data.name}-{config.network.name}"
     name = config.name or f"ablate-{named}-{digest([config.seeds, config.budget.target, settings])}"
     setting = Setting(config, settings, Path(config.runs) / name)
     console = Console()
+    torch.set_num_threads(config.threads)
+    cost = ablation.cost(setting)
     with locked(setting.folder, wait=False):
-        console.print(ablation.cost(setting), soft_wrap=True, highlight=False)
+        console.print(cost, soft_wrap=True, highlight=False)
         with Reporter(console) as reporter, reporter.phase(question) as phase:
             finding = ablation.find(setting, phase)
         write_finding(setting.folder, finding, shlex.join(["python", "-m", "search.ablate", *arguments]))
-    console.print(f"\n{finding.question}\n{finding.conclusion}\n", soft_wrap=True, highlight=False)
+    console.print(f"\n{finding.question}\n{finding.verdict}\n", soft_wrap=True, highlight=False)
     console.print(f"{setting.folder / 'ablation.html'} shows it.", soft_wrap=True)
-    return 0
+    return 3 if finding.failed else 0
 
 
 def help_text() -> str:

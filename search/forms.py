@@ -1,13 +1,13 @@
 """Forms that a prediction of SynOps after fine-tuning may take: the line and its rivals.
 
 All are fitted to, and predict, shares of the dense network's SynOps. A candidate is described by what is known of it
-before fine-tuning: its SynOps in all, those of each layer, and its accuracy.
+before fine-tuning: its SynOps in all, those of each layer, and its multiply-accumulates if all inputs were spikes.
 
     identity     post = pre
     ratio        post = c pre
     linear       post = a pre + b                                   SPEAR's LRE
     log-linear   log post = a log pre + b
-    two-feature  post = a pre + b accuracy + c
+    two-feature  post = a pre + b MACs + c
     per-layer    post = sum over layers of a_l pre_l + b            ridge, penalty by leave-one-out
     GP           Gaussian process on pre, squared exponential plus noise
     MLP          one hidden layer of 16 units on pre and the layers
@@ -37,11 +37,12 @@ class Known:
     pre_N: Floats
     layers_NL: Floats
     """SynOps of each layer, as shares of all SynOps of the dense network."""
-    accuracy_N: Floats
+    macs_N: Floats
+    """Multiply-accumulates if every input were a spike, as shares of the dense network's."""
 
     def __getitem__(self, chosen: Any) -> "Known":
         """Return some of them."""
-        return Known(self.pre_N[chosen], self.layers_NL[chosen], self.accuracy_N[chosen])
+        return Known(self.pre_N[chosen], self.layers_NL[chosen], self.macs_N[chosen])
 
 
 Form = Callable[[Known, Floats, Known], Floats]
@@ -77,7 +78,7 @@ def _log_linear(known: Known, post_N: Floats, other: Known) -> Floats:
 
 
 def _two_feature(known: Known, post_N: Floats, other: Known) -> Floats:
-    one, two = (np.column_stack([each.pre_N, each.accuracy_N]) for each in (known, other))
+    one, two = (np.column_stack([each.pre_N, each.macs_N]) for each in (known, other))
     return _least_squares(one, post_N, two)
 
 

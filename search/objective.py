@@ -107,11 +107,14 @@ def candidate_of(trial: FrozenTrial, names: list[str]) -> Candidate:
 
 
 def best_trial(trials: list[FrozenTrial]) -> FrozenTrial | None:
-    """Return the feasible trial of the highest value; where none is feasible, the one closest to the budget."""
+    """Return the feasible trial of the highest accuracy, whatever reward guided the search to it.
+
+    Of equals, the one of fewer SynOps; where none is feasible, the one closest to the budget.
+    """
     finished = [trial for trial in trials if trial.value is not None]
     feasible = [trial for trial in finished if is_feasible(trial)]
     if feasible:
-        return max(feasible, key=lambda trial: (trial.value, -trial.user_attrs["synops"]))
+        return max(feasible, key=lambda trial: (trial.user_attrs["accuracy"], -trial.user_attrs["synops"]))
     return min(finished, key=lambda trial: trial.constraints["synops"], default=None)
 
 

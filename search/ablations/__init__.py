@@ -16,7 +16,7 @@ ABLATIONS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "estimator-samples": ("search.ablations.estimator_samples:SAMPLES", "How many samples does the line need?"),
         "estimator-transfer": (
             "search.ablations.estimator_transfer:TRANSFER",
-            "Does a line hold elsewhere?",
+            "Does the line hold where it was not fitted?",
         ),
         "evaluations": ("search.ablations.variants:EVALUATIONS", "How many evaluations are enough?"),
         "first-layer": ("search.ablations.variants:FIRST_LAYER", "Does it matter whether the first layer counts?"),

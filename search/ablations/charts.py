@@ -1,39 +1,29 @@
 """What the pictures of ablations share."""
 
 import math
+from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Final
 
 import plotly.graph_objects as go
 
+from search.comparison.canvas import COLOURS
+from search.comparison.canvas import GREY
+from search.comparison.canvas import canvas
+from search.comparison.canvas import whiskers
+from search.comparison.statistics import Difference
 from search.comparison.summary import Mean
 
-COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8A6D3B", "#5F9E00")
 SYMBOLS: Final = ("circle", "diamond-open", "square-open")
 """Of the first, second and third series: where they agree, all of them show."""
 
 
-def chart(x: str, y: str) -> go.Figure:
-    """Return an empty chart with titles at its axes."""
-    figure = go.Figure()
-    figure.update_layout(
-        template="plotly_white",
-        height=430,
-        margin={"l": 60, "r": 15, "t": 15, "b": 50},
-        font={"size": 13},
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0.0},
-        xaxis={"title": x, "automargin": True},
-        yaxis={"title": y, "automargin": True},
-    )
-    return figure
-
-
-def line_with_band(figure: go.Figure, x: Sequence[float], values: Sequence[Mean], name: str, colour: str) -> None:
+def line_with_whiskers(figure: go.Figure, x: Sequence[float], values: Sequence[Mean], name: str, colour: str) -> None:
     """Draw means in percent, with whiskers of one standard error."""
     figure.add_scatter(
         x=list(x),
         y=[100.0 * value.mean for value in values],
-        error_y=whiskers(values),
+        error_y=whiskers([value.error for value in values]),
         mode="lines+markers",
         name=name,
         line={"color": colour},
@@ -45,13 +35,35 @@ def points(figure: go.Figure, x: Sequence[str], values: Sequence[Mean], name: st
     figure.add_scatter(
         x=list(x),
         y=[100.0 * value.mean for value in values],
-        error_y=whiskers(values),
+        error_y=whiskers([value.error for value in values]),
         mode="markers",
         name=name,
         marker={"color": colour, "size": 10, "symbol": SYMBOLS[len(figure.data) % len(SYMBOLS)]},
     )
 
 
-def whiskers(values: Sequence[Mean]) -> dict[str, object]:
-    """Return standard errors in percent, as Plotly takes them; none where there is none."""
-    return {"array": [0.0 if math.isnan(value.error) else 100.0 * value.error for value in values], "thickness": 1}
+def differences_chart(series: Mapping[str, Mapping[str, Difference]]) -> go.Figure:
+    """Draw paired differences in points, with whiskers of their 95 % intervals.
+
+    Args:
+        series: What was compared -> "this - that" -> difference.
+    """
+    figure = canvas("difference, points", "")
+    for index, (name, found) in enumerate(series.items()):
+        figure.add_scatter(
+            x=[100.0 * each.mean for each in found.values()],
+            y=list(found),
+            error_x={
+                "array": [0.0 if math.isnan(e.high) else 100.0 * (e.high - e.mean) for e in found.values()],
+                "thickness": 2,
+            },
+            mode="markers",
+            name=name,
+            marker={"color": COLOURS[index], "size": 9, "symbol": SYMBOLS[index % len(SYMBOLS)]},
+            hovertemplate="%{y}: %{x:+.2f} points<extra></extra>",
+        )
+    figure.add_vline(x=0.0, line={"color": GREY, "dash": "dash", "width": 1})
+    rows = max((len(found) for found in series.values()), default=0)
+    figure.update_layout(height=150 + 34 * rows)
+    figure.update_yaxes(autorange="reversed")
+    return figure

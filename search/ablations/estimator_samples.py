@@ -13,14 +13,14 @@ import plotly.graph_objects as go
 from lightning_snn.progress import Phase
 from lightning_snn.seeds import seed_for
 from search.ablations.ablation import Setting
-from search.ablations.charts import chart
-from search.ablations.charts import line_with_band
+from search.ablations.charts import line_with_whiskers
 from search.ablations.finding import Finding
 from search.ablations.pool import Floats
 from search.ablations.pool import pool_config
 from search.ablations.pool import take_pool
 from search.ablations.pool import usual_widths
 from search.ablations.pool import what_pools_cost
+from search.comparison.canvas import canvas
 from search.comparison.summary import Mean
 from search.comparison.summary import mean_of
 from search.comparison.tables import in_percent
@@ -110,10 +110,11 @@ def conclude(found_SNK: Floats) -> Finding:
 
 
 def _figure(errors: list[Mean], margins: list[Mean]) -> go.Figure:
-    figure = chart("samples", "% of the dense network's SynOps")
-    line_with_band(figure, COUNTS, errors, "mean error", "#0072B2")
-    line_with_band(figure, COUNTS, margins, "upper margin", "#D55E00")
+    figure = canvas("samples", "% of the dense network's SynOps")
+    line_with_whiskers(figure, COUNTS, errors, "mean error", "#0072B2")
+    line_with_whiskers(figure, COUNTS, margins, "upper margin", "#D55E00")
     figure.update_xaxes(type="log", tickvals=list(COUNTS))
+    figure.update_yaxes(type="log")  # with three samples the margin is many times the error
     return figure
 
 

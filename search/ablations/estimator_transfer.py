@@ -1,33 +1,40 @@
 """Whether a line holds where it was not fitted: at another target, data set, network or number of time steps.
 
-Lines are fitted to shares of the own dense network's SynOps, 16 samples a pool. Conclusion by rule: a line transfers
-where its error there is at most 2 % of the dense network's SynOps, or at most 1.5 times that of the line fitted there.
+Lines are fitted to shares of the own dense network's SynOps, 16 samples a pool. Conclusion by rule: ``rule.py``.
 """
 
 from collections.abc import Sequence
 from typing import Final
+from typing import NamedTuple
 
 import numpy as np
 
 from lightning_snn.progress import Phase
 from search.ablations.ablation import Setting
-from search.ablations.charts import COLOURS
-from search.ablations.charts import chart
 from search.ablations.charts import points
 from search.ablations.finding import Finding
 from search.ablations.pool import pool_config
 from search.ablations.pool import take_pool
 from search.ablations.pool import usual_widths
 from search.ablations.pool import what_pools_cost
+from search.ablations.rule import judgement
+from search.comparison.canvas import COLOURS
+from search.comparison.canvas import canvas
 from search.comparison.summary import mean_of
-from search.comparison.tables import in_percent
 from search.comparison.tables import percent
+from search.comparison.tables import plain
 from search.estimator import LinearEstimator
 from search.estimator import leave_one_out_errors
 
 POOL: Final = 16
-GOOD: Final = 0.02
-TOLERATED: Final = 1.5
+
+
+class Errors(NamedTuple):
+    """Mean absolute errors in one place, as shares of the dense network's SynOps there."""
+
+    fitted_there: float
+    from_here: float
+    no_line: float
 
 
 def places(setting: Setting) -> dict[str, Sequence[str]]:
@@ -48,7 +55,7 @@ def places(setting: Setting) -> dict[str, Sequence[str]]:
 class TransferAblation:
     """Errors of a line elsewhere."""
 
-    question = "Does a line hold where it was not fitted?"
+    question = "Does the line hold where it was not fitted?"
 
     def cost(self, setting: Setting) -> str:
         """Say how many samples are left to be taken."""
@@ -62,7 +69,7 @@ class TransferAblation:
 
     def find(self, setting: Setting, phase: Phase) -> Finding:
         """Take the pools, and use the first one's line on all."""
-        errors: dict[str, list[tuple[float, float]]] = {name: [] for name in places(setting)}
+        errors: dict[str, list[Errors]] = {name: [] for name in places(setting)}
         slopes: dict[str, list[float]] = {name: [] for name in errors}
         for seed in setting.config.seeds:
             pools = {
@@ -73,46 +80,48 @@ class TransferAblation:
             for name, pool in pools.items():
                 own = float(leave_one_out_errors("linear", pool.pre, pool.post).mean())
                 other = own if name == "here" else float(np.abs(line.predict(pool.pre).mean - pool.post).mean())
-                errors[name].append((own, other))
+                errors[name].append(Errors(own, other, float(np.abs(pool.pre - pool.post).mean())))
                 slopes[name].append(LinearEstimator().fit(pool.pre, pool.post).slope)
         return conclude(errors, slopes)
 
 
-def conclude(errors: dict[str, list[tuple[float, float]]], slopes: dict[str, list[float]]) -> Finding:
+def conclude(errors: dict[str, list[Errors]], slopes: dict[str, list[float]]) -> Finding:
     """Say where the line transfers to.
 
     Args:
-        errors: Place -> (error of the line fitted there, error of the line from here), of each seed.
+        errors: Place -> errors of each seed.
         slopes: Place -> slope of the line fitted there, of each seed.
     """
-    means = {name: [mean_of([each[column] for each in values]) for column in (0, 1)] for name, values in errors.items()}
-    elsewhere = [name for name in means if name != "here"]
-    held = [name for name in elsewhere if means[name][1].mean <= max(GOOD, TOLERATED * means[name][0].mean)]
-    broken = [name for name in elsewhere if name not in held]
-    said = [f"The line transfers to: {', '.join(held) or 'nowhere'}."]
-    if broken:
-        named = (
-            f"{each} ({in_percent(means[each][1], 2)} in place of {in_percent(means[each][0], 2)})" for each in broken
-        )
-        said.append(f"It must be fitted anew for: {'; '.join(named)}.")
-    figure = chart("", "mean error, % of the dense network's SynOps")
+    means = {
+        name: [mean_of([getattr(each, key) for each in values]) for key in Errors._fields]
+        for name, values in errors.items()
+    }
+    elsewhere = {name: values for name, values in errors.items() if name != "here"}
+    said = judgement(
+        "The line from here",
+        {name: [each.from_here for each in values] for name, values in elsewhere.items()},
+        {name: [each.no_line for each in values] for name, values in elsewhere.items()},
+    )
+    figure = canvas("", "mean error, % of the dense network's SynOps")
     points(figure, list(means), [each[0] for each in means.values()], "line fitted there", COLOURS[0])
     points(figure, list(means), [each[1] for each in means.values()], "line from here", COLOURS[1])
+    points(figure, list(means), [each[2] for each in means.values()], "no line", COLOURS[2])
     return Finding(
         name="estimator-transfer",
         question=TransferAblation.question,
-        conclusion=" ".join(said),
-        head=["used at", "line fitted there, %", "line from here, %", "slope there"],
+        conclusion=said,
+        head=["used at", "line fitted there, %", "line from here, %", "no line, %", "slope there"],
         rows=[
-            [name, percent(own, 2), percent(other, 2), f"{np.mean(slopes[name]):.3f}"]
-            for name, (own, other) in means.items()
+            [name, *(percent(each, 2) for each in found), plain(mean_of(slopes[name]), 3)]
+            for name, found in means.items()
         ],
         legend=(
             f"Mean absolute error as a share of the own dense network's SynOps, mean ± standard error over seeds; "
-            f"{POOL} samples a pool; the line fitted there is judged leave-one-out."
+            f"{POOL} samples a pool; the line fitted there is judged leave-one-out. No line: SynOps stay as they are. "
+            "Only the embedded digits have another data set to go to."
         ),
         figure=figure,
-        values=errors,
+        values={name: [each._asdict() for each in values] for name, values in errors.items()},
     )
 
 

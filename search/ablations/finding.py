@@ -1,8 +1,10 @@
 """What an ablation found: one table, one picture, one paragraph; and the files that say it."""
 
 import html
+from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,14 @@ class Finding:
     figure: go.Figure
     values: Any
     """The numbers behind it, plain."""
+    failed: Mapping[str, str] = field(default_factory=dict)
+    """Searches without a result, and why."""
+
+    @property
+    def verdict(self) -> str:
+        """Return the conclusion, with what it lacks."""
+        lacking = [f"No result of {title}: {why}" for title, why in self.failed.items()]
+        return " ".join([self.conclusion, *lacking])
 
 
 def write_finding(folder: Path, finding: Finding, command: str) -> None:
@@ -41,7 +51,7 @@ def write_finding(folder: Path, finding: Finding, command: str) -> None:
     )
     sections = [
         f"<h1>{html.escape(finding.question)}</h1>",
-        f'<p class="verdict">{html.escape(finding.conclusion)}</p>',
+        f'<p class="verdict">{html.escape(finding.verdict)}</p>',
         f"<script>{get_plotlyjs()}</script>",
         f"<figure>\n{drawn}\n<figcaption>{html.escape(finding.legend)}</figcaption>\n</figure>",
         sortable_table(finding.head, finding.rows),
@@ -49,14 +59,14 @@ def write_finding(folder: Path, finding: Finding, command: str) -> None:
     ]
     write_text(folder / "ablation.html", page(finding.question, sections, wide=True))
     table = markdown_table(finding.head, finding.rows)
-    text = f"# {finding.question}\n\n{finding.conclusion}\n\n{table}\n{finding.legend}\n\n    {command}\n"
+    text = f"# {finding.question}\n\n{finding.verdict}\n\n{table}\n{finding.legend}\n\n    {command}\n"
     write_text(folder / "ablation.md", text)
     write_text(folder / "ablation.tex", f"{latex_table(finding.head, finding.rows)}% {finding.legend}\n")
     values = {
         "schema": 1,
         "name": finding.name,
         "question": finding.question,
-        "conclusion": finding.conclusion,
+        "conclusion": finding.verdict,
         "command": command,
         "table": {"head": list(finding.head), "rows": [list(row) for row in finding.rows]},
         "values": finding.values,

@@ -1,16 +1,17 @@
-"""When the line holds: the same kind of networks under five conditions, each held against the line of the usual one.
+"""When the line holds: pools of networks of four kinds, each held against the line of the usual one.
 
-    usual           levels around the target, keep ratios at random (what searches sample)
-    uneven          one layer at its least, the others alike: the unlike networks that a search may propose
+    usual             levels around the target, keep ratios at random (what searches sample)
+    one layer least   one layer at its least, the others alike: the unlike networks that a search may propose
     no recalibration  batch norms keep the dense network's statistics before fine-tuning
-    short           a quarter of the fine-tuning, while the final run has all of it
-    per layer       how each layer's operations move, in the usual pool
+    short             a quarter of the fine-tuning: its line is tested on the same networks after all of it
 
-For each pool: the error of its own line (leave-one-out), that of the usual line on it, R^2, the correlation of squared
-residuals with the prediction, and the p-value of Shapiro and Wilk's test of the residuals. Conclusion by rule: the line
-holds under a condition where the usual line's error on it is at most 2 % of the dense network's SynOps.
+For each pool: the error of its own line (leave-one-out), that of the usual line on it, that of no prediction, R^2, the
+rank correlation of squared residuals with the prediction, and with how many seeds Shapiro and Wilk's test finds the
+residuals not normal; and how each layer's operations move in the usual pool. Conclusion by rule: ``rule.py``, of the
+usual line.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -22,8 +23,6 @@ from scipy import stats
 from conf.schema import SearchConfig
 from lightning_snn.progress import Phase
 from search.ablations.ablation import Setting
-from search.ablations.charts import COLOURS
-from search.ablations.charts import chart
 from search.ablations.finding import Finding
 from search.ablations.pool import Draw
 from search.ablations.pool import Floats
@@ -32,43 +31,54 @@ from search.ablations.pool import pool_config
 from search.ablations.pool import take_pool
 from search.ablations.pool import usual_widths
 from search.ablations.pool import what_pools_cost
+from search.ablations.rule import judgement
 from search.budget import Budget
 from search.budget import project
+from search.budget import widths_of
+from search.comparison.canvas import COLOURS
+from search.comparison.canvas import canvas
 from search.comparison.summary import mean_of
-from search.comparison.tables import in_percent
 from search.comparison.tables import percent
 from search.comparison.tables import plain
 from search.estimator import LinearEstimator
 from search.estimator import leave_one_out_errors
 from search.space import SearchContext
 
-COUNTS: Final = {"usual": 24, "uneven": 16, "no recalibration": 16, "short": 16}
-GOOD: Final = 0.02
-"""Error, as a share of the dense network's SynOps, up to which the line is said to hold."""
+COUNTS: Final = {"usual": 24, "one layer least": 15, "no recalibration": 16, "short": 16}
+LEVELS: Final = (0.9, 1.0, 1.1)
+"""Of the target, in turn, where one layer is at its least."""
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """Of one pool."""
+    """Of one pool. Errors are shares of the dense network's SynOps."""
 
     own_error: float
     usual_error: float
+    no_line_error: float
     r_squared: float
+    """NaN where SynOps after fine-tuning do not differ."""
     spread: float
     """Spearman correlation of squared residuals with the prediction: away from 0, errors grow or shrink with SynOps."""
     normal_p: float
 
 
-def uneven_widths(count: int, context: SearchContext, budget: Budget, seed: int) -> list[list[int]]:
-    """Return widths with one layer at its least and the others alike, each layer in turn, at three levels."""
-    drawn = []
-    least = [context.low] * len(context.full)
+def one_layer_least(count: int, context: SearchContext, budget: Budget, seed: int) -> list[list[int]]:
+    """Return widths with one layer at its least, each in turn, and the others alike, at levels around the target."""
+    full, drawn = context.full, []
     for index in range(count):
-        ratios = [0.5] * len(context.full)
-        ratios[index % len(ratios)] = context.low
-        level = (0.9, 1.0, 1.1)[index // len(ratios) % 3]
-        target = max(context.cost([1] * len(least)), level * budget.fraction * context.dense_cost)
-        drawn.append(project(ratios, context.full, low=context.low, cost=context.cost, target=target))
+        group, turn = index % len(full), index // len(full)
+        least = widths_of([context.low], [full[group]])[0]
+
+        def cost(others: Sequence[int], group: int = group, least: int = least) -> float:
+            return context.cost([*others[:group], least, *others[group:]])
+
+        others = [*full[:group], *full[group + 1 :]]
+        lowest, highest = cost(widths_of([context.low] * len(others), others)), cost(others)
+        around = min(budget.fraction * context.dense_cost, highest / max(LEVELS))  # or what the others can give
+        target = max(lowest, LEVELS[(group + turn) % len(LEVELS)] * around)
+        widths = project([0.5] * len(others), others, low=context.low, cost=cost, target=target)
+        drawn.append([*widths[:group], least, *widths[group:]])
     return drawn
 
 
@@ -83,18 +93,16 @@ class LinearityAblation:
 
     def find(self, setting: Setting, phase: Phase) -> Finding:
         """Take the pools, and diagnose each."""
-        found: dict[str, list[Diagnosis]] = {name: [] for name in COUNTS}
+        found: dict[str, list[Diagnosis]] = {name: [] for name in _pools(setting, setting.config.seeds[0])}
         drifts: list[dict[str, tuple[float, float]]] = []
         shown: dict[str, Pool] = {}
         for seed in setting.config.seeds:
             pools = {name: take_pool(*each[:2], phase, each[2]) for name, each in _pools(setting, seed).items()}
-            # what a short fine-tuning predicts is wanted of the full one, of the same networks
-            full = pools["usual"].samples[: len(pools["short"].samples)]
-            long_enough = Pool(pools["usual"].budget, pools["usual"].dense_layers, full)
             for name, pool in pools.items():
-                tested = long_enough if name == "short" else pool
-                line = pool if name == "short" else pools["usual"]
-                found[name].append(diagnose(pool, line, tested))
+                if name == "short":  # what it predicts is wanted of the full fine-tuning, of the same networks
+                    found[name].append(diagnose(pool, pool, first_of(pools["usual"], len(pool.samples))))
+                else:
+                    found[name].append(diagnose(pool, pools["usual"], pool))
             drifts.append(layer_drifts(pools["usual"]))
             shown = shown or pools
         return conclude(found, drifts, shown)
@@ -106,26 +114,34 @@ def diagnose(pool: Pool, line: Pool, tested: Pool) -> Diagnosis:
     Args:
         pool: Whose own line and residuals are looked at.
         line: What the other line is fitted to.
-        tested: What that other line is tested on.
+        tested: What that other line is tested on; the pool that it is fitted to is tested leave-one-out.
     """
     own = LinearEstimator().fit(pool.pre, pool.post)
     predicted = own.predict(pool.pre).mean
     residuals = pool.post - predicted
     fitted = LinearEstimator().fit(line.pre, line.post)
     total = float(((pool.post - pool.post.mean()) ** 2).sum())
+    own_error = float(leave_one_out_errors("linear", pool.pre, pool.post).mean())
+    other_error = float(np.abs(fitted.predict(tested.pre).mean - tested.post).mean())
     return Diagnosis(
-        own_error=float(leave_one_out_errors("linear", pool.pre, pool.post).mean()),
-        usual_error=float(np.abs(fitted.predict(tested.pre).mean - tested.post).mean()),
-        r_squared=1.0 - float((residuals**2).sum()) / total,
+        own_error=own_error,
+        usual_error=own_error if tested is line else other_error,
+        no_line_error=float(np.abs(tested.pre - tested.post).mean()),
+        r_squared=1.0 - float((residuals**2).sum()) / total if total > 0.0 else math.nan,
         spread=float(stats.spearmanr(predicted, residuals**2).statistic),
         normal_p=float(stats.shapiro(residuals).pvalue),
     )
 
 
+def first_of(pool: Pool, count: int) -> Pool:
+    """Return the first samples of a pool."""
+    return Pool(pool.budget, pool.layers, pool.samples[:count], pool.macs_N[:count])
+
+
 def layer_drifts(pool: Pool) -> dict[str, tuple[float, float]]:
     """Return mean and standard deviation, over a pool, of each layer's operations after over before fine-tuning."""
     drifts = {}
-    for name in pool.dense_layers:
+    for name in pool.layers:
         ratios = [post / pre for pre, post in (sample.layers[name] for sample in pool.samples) if pre > 0.0]
         if ratios:
             drifts[name] = (float(np.mean(ratios)), float(np.std(ratios)))
@@ -146,42 +162,45 @@ def conclude(
         name: {key: mean_of([getattr(each, key) for each in values]) for key in Diagnosis.__dataclass_fields__}
         for name, values in found.items()
     }
-    held = [name for name, each in means.items() if each["usual_error"].mean <= GOOD]
-    broken = [name for name in means if name not in held]
     layers = {name: (_mean(drifts, name, 0), _mean(drifts, name, 1)) for name in drifts[0]}
     least, most = min(layers, key=lambda name: layers[name][0]), max(layers, key=lambda name: layers[name][0])
-    said = [f"The line holds (error of at most {percent_of(GOOD)}) for: {', '.join(held) or 'none'}."]
-    said += [
-        "It does not for: "
-        + "; ".join(f"{name} ({in_percent(means[name]['usual_error'], 2)})" for name in broken)
-        + "."
-    ] * bool(broken)
-    ends = f"{layers[least][0]:.2f} ({least}) to {layers[most][0]:.2f} ({most})"
-    said.append(f"Single layers drift by factors of {ends} on average.")
+    said = [
+        judgement(
+            "The usual line",
+            {name: [each.usual_error for each in values] for name, values in found.items()},
+            {name: [each.no_line_error for each in values] for name, values in found.items()},
+        ),
+        f"Operations of single layers move by factors of {layers[least][0]:.2f} ({least}) to {layers[most][0]:.2f} "
+        f"({most}) on average.",
+    ]
+    head = ["condition", "own line, %", "usual line, %", "no line, %", "R²", "spread of residuals", "not normal"]
+    rows = [
+        [
+            name,
+            percent(each["own_error"], 2),
+            percent(each["usual_error"], 2),
+            percent(each["no_line_error"], 2),
+            plain(each["r_squared"], 3),
+            plain(each["spread"], 2),
+            f"{sum(one.normal_p < 0.05 for one in found[name])}/{len(found[name])}",
+        ]
+        for name, each in means.items()
+    ]
+    rows += [
+        [f"layer {name}", "", "", "", f"x {mean:.3f} ± {spread:.3f}", "", ""] for name, (mean, spread) in layers.items()
+    ]
     return Finding(
         name="linearity",
         question=LinearityAblation.question,
         conclusion=" ".join(said),
-        head=["condition", "own line, %", "usual line, %", "R²", "spread of residuals", "normal, p"],
-        rows=[
-            [
-                name,
-                percent(each["own_error"], 2),
-                percent(each["usual_error"], 2),
-                plain(each["r_squared"], 3),
-                plain(each["spread"], 2),
-                plain(each["normal_p"], 2),
-            ]
-            for name, each in means.items()
-        ]
-        + [
-            [f"layer {name}", "", "", f"x {mean:.3f} ± {spread:.3f}", "", ""] for name, (mean, spread) in layers.items()
-        ],
+        head=head,
+        rows=rows,
         legend=(
             "Errors: shares of the dense network's SynOps, mean ± standard error over seeds. Own line: leave-one-out. "
-            "Usual line: fitted to the usual pool; for 'short', the line of short fine-tunings tested on full ones. "
-            "Layers: operations after over before fine-tuning, mean and standard deviation over the usual pool. The "
-            "picture shows the first seed."
+            "Usual line: fitted to the usual pool (which is tested leave-one-out); for 'short', the line of short "
+            "fine-tunings tested on full ones. No line: SynOps stay as they are. Not normal: seeds with p < 0.05 by "
+            "Shapiro and Wilk. Layers, those in the budget: operations after over before fine-tuning, mean and "
+            "standard deviation over the usual pool. The picture shows the first seed."
         ),
         figure=_figure(shown),
         values={
@@ -191,19 +210,16 @@ def conclude(
     )
 
 
-def percent_of(share: float) -> str:
-    """Return a share in percent."""
-    return f"{100.0 * share:g} %"
-
-
 def _pools(setting: Setting, seed: int) -> dict[str, tuple[SearchConfig, int, Draw]]:
     quarter = max(1, setting.config.finetuning.epochs // 4)
     changes: dict[str, tuple[Sequence[str], Draw]] = {
         "usual": ((), usual_widths),
-        "uneven": ((), uneven_widths),
+        "one layer least": ((), one_layer_least),
         "no recalibration": (("space.recalibration_batches=0",), usual_widths),
         "short": ((f"finetuning.epochs={quarter}",), usual_widths),
     }
+    if quarter == setting.config.finetuning.epochs:
+        del changes["short"]  # there is no shorter one
     return {
         name: (pool_config(setting, seed, changed), COUNTS[name], draw) for name, (changed, draw) in changes.items()
     }
@@ -214,7 +230,7 @@ def _mean(drifts: list[dict[str, tuple[float, float]]], name: str, column: int) 
 
 
 def _figure(shown: dict[str, Pool]) -> go.Figure:
-    figure = chart("SynOps before fine-tuning, % of the dense network", "after fine-tuning, %")
+    figure = canvas("SynOps before fine-tuning, % of the dense network", "after fine-tuning, %")
     for (name, pool), colour in zip(shown.items(), COLOURS, strict=False):
         figure.add_scatter(
             x=(100.0 * pool.pre).tolist(),

@@ -3,6 +3,7 @@
 The first samples of a pool are those that a search with the same settings takes, and are shared with it.
 """
 
+import dataclasses
 from collections.abc import Callable
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,11 +16,15 @@ from conf.identity import digest
 from conf.schema import SearchConfig
 from lightning_snn.files import locked
 from lightning_snn.progress import Phase
+from lightning_snn.seeds import seed_for
+from lightning_snn.synops import SynOpsReport
 from search.ablations.ablation import Setting
 from search.baseline import obtain_baseline
 from search.budget import Budget
 from search.configuration import load_config
 from search.configuration import shared_folders
+from search.cost import measure_cost_model
+from search.evaluator import keep_order
 from search.sampling import Sample
 from search.sampling import Sampling
 from search.sampling import draw_widths
@@ -38,9 +43,11 @@ class Pool:
     """Samples of one dense network."""
 
     budget: Budget
-    dense_layers: dict[str, float]
-    """Operations of each layer of the dense network."""
+    layers: Sequence[str]
+    """Those that count in the budget."""
     samples: list[Sample]
+    macs_N: Floats
+    """Multiply-accumulates of each sample if every input were a spike, as shares of the dense network's."""
 
     @property
     def pre(self) -> Floats:
@@ -58,6 +65,11 @@ def usual_widths(count: int, context: SearchContext, budget: Budget, seed: int) 
     return draw_widths(
         count, seed=seed, full=context.full, low=context.low, cost=context.cost, fraction=budget.fraction
     )
+
+
+def other_widths(count: int, context: SearchContext, budget: Budget, seed: int) -> list[list[int]]:
+    """Draw widths in the same manner, but none that are siblings of those that searches draw with this seed."""
+    return usual_widths(count, context, budget, seed_for(seed, "other widths"))
 
 
 def pool_config(setting: Setting, seed: int, changes: Sequence[str] = ()) -> SearchConfig:
@@ -99,7 +111,8 @@ def take_pool(config: SearchConfig, count: int, phase: Phase, draw: Draw = usual
     with locked(dense, wait=True):
         task.recognise_data(dense)
         baseline = obtain_baseline(task, dense, [])
-    budget = Budget.of(baseline.validation.synops.total, fraction=config.budget.target, synops=None)
+    report = baseline.validation.synops
+    budget = Budget.of(report.total, fraction=config.budget.target, synops=None)
     context = build_context(baseline, budget, low=config.space.low, evaluations=1)
     folder = folder_of(config, draw)
     widths = draw(count, context, budget, config.seed)
@@ -107,8 +120,20 @@ def take_pool(config: SearchConfig, count: int, phase: Phase, draw: Draw = usual
         samples = sampling.take(
             range(count), lambda sample: phase.advance(f"seed {config.seed}, sample {sample.index}")
         )
-    layers = {name: layer.operations for name, layer in baseline.validation.synops.layers.items()}
-    return Pool(budget, layers, samples)
+    macs = measure_cost_model(baseline.network, baseline.plan, all_spiking(report), keep_order(baseline.scores))
+    return Pool(
+        budget, report.budgeted, samples, np.array([macs(each.widths) for each in samples]) / macs(context.full)
+    )
+
+
+def all_spiking(report: SynOpsReport) -> SynOpsReport:
+    """Return what would have been measured if every input were a spike."""
+    layers = {
+        name: dataclasses.replace(layer, channel_operations=np.full(channels, layer.dense / channels))
+        for name, layer in report.layers.items()
+        for channels in [len(layer.channel_operations)]
+    }
+    return dataclasses.replace(report, layers=layers)
 
 
 def what_pools_cost(pools: Sequence[tuple[SearchConfig, int, Draw]]) -> str:

@@ -1,21 +1,24 @@
 """What evaluations and samples cost in larger networks: seconds against depth, width and image size.
 
 Untrained networks on random images, so that nothing but time is measured: one evaluation is pruning to half the widths,
-recalibration and measurement; one sample is that and a training step for each batch of one epoch. Conclusion by rule:
-the exponent of a power law, fitted to each series by least squares on logarithms.
+recalibration and measurement; an epoch is a training step for each batch. Each seed is another network and other
+images, and the least of three repeats. Networks, images and T are its own, whatever the settings of searches are.
+Conclusion by rule: the exponent of a power law between the two largest of each series, mean and standard error over
+seeds.
 """
 
+import math
 import time
 from dataclasses import dataclass
 from typing import Any
 from typing import Final
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch import nn
 from torch.nn import functional as F
 
+from conf.schema import ConfigError
 from lightning_snn.files import read_json
 from lightning_snn.files import write_json
 from lightning_snn.forward import run_network
@@ -25,12 +28,17 @@ from lightning_snn.progress import Phase
 from lightning_snn.recalibration import recalibrate_batch_norm_
 from lightning_snn.surgery import ChannelPlan
 from search.ablations.ablation import Setting
-from search.ablations.charts import COLOURS
-from search.ablations.charts import chart
 from search.ablations.finding import Finding
+from search.comparison.canvas import COLOURS
+from search.comparison.canvas import canvas
+from search.comparison.summary import mean_of
+from search.comparison.tables import plain
 
+TIMED: Final = ("evaluation", "epoch")
 TIME_STEPS, CLASSES, BATCH, BATCHES = 4, 10, 32, 4
 REPEATS: Final = 3
+USED: Final = ("runs", "threads")
+"""Settings that matter here, besides seeds and name."""
 
 
 @dataclass(frozen=True)
@@ -46,13 +54,8 @@ class Size:
 
     @property
     def plan(self) -> list[int | str]:
-        """Return its convolutions, a pool after every second one."""
-        plan: list[int | str] = []
-        for index in range(self.depth):
-            plan.append(self.width)
-            if index % 2 == 1 and self.side >> (index // 2 + 1) >= 2:
-                plan.append("M")
-        return plan
+        """Return its convolutions, all at the full size, and one pool behind them."""
+        return [*[self.width] * self.depth, "M"]
 
 
 SIZES: Final = (
@@ -68,26 +71,34 @@ class ScaleAblation:
     question = "What do evaluations and samples cost in larger networks?"
 
     def cost(self, setting: Setting) -> str:
-        """Say what is timed."""
-        return f"{len(SIZES)} untrained networks are timed, {REPEATS} times each, on a machine that should be quiet."
+        """Say what is timed.
+
+        Raises:
+            ConfigError: If settings of searches were given, which change nothing here.
+        """
+        given = [each.partition("=")[0] for each in setting.arguments]
+        if unused := [key for key in given if key not in USED]:
+            raise ConfigError(f"scale times networks of its own: --{unused[0]} changes nothing. Leave it out.")
+        count = len(SIZES) * len(setting.config.seeds)
+        return f"{count} untrained networks are timed, {REPEATS} times each, on a machine that should be quiet."
 
     def find(self, setting: Setting, phase: Phase) -> Finding:
         """Time what was not timed yet."""
-        torch.set_num_threads(setting.config.threads)
         rows = []
-        for size in SIZES:
-            file = setting.folder / f"{size.series.replace(' ', '-')}-{size.value}.json"
-            if not file.exists():
-                write_json(file, measure(size))
-            rows.append({"series": size.series, "value": size.value, **read_json(file)})
-            phase.advance(f"{size.series} {size.value}: {rows[-1]['evaluation']:.2f} s an evaluation")
+        for seed in setting.config.seeds:
+            for size in SIZES:
+                file = setting.folder / f"{size.series.replace(' ', '-')}-{size.value}-s{seed}.json"
+                if not file.exists():
+                    write_json(file, measure(size, seed))
+                rows.append({"series": size.series, "value": size.value, "seed": seed, **read_json(file)})
+                phase.advance(f"{size.series} {size.value}: {rows[-1]['evaluation']:.2f} s an evaluation")
         return conclude(rows)
 
 
-def measure(size: Size) -> dict[str, float]:
+def measure(size: Size, seed: int) -> dict[str, float]:
     """Return the seconds of one evaluation and of one epoch of fine-tuning, least of the repeats, and parameters."""
     with torch.random.fork_rng():
-        torch.manual_seed(0)
+        torch.manual_seed(seed)
         network = build_network("vgg_small", num_classes=CLASSES, in_channels=1, image_size=size.side, plan=size.plan)
         images = [torch.rand(BATCH, 1, size.side, size.side) for _ in range(BATCHES)]
     for norm in (module for module in network.modules() if isinstance(module, nn.BatchNorm2d)):
@@ -124,25 +135,27 @@ def conclude(rows: list[dict[str, Any]]) -> Finding:
     """Say how cost grows.
 
     Args:
-        rows: Series, value, parameters and seconds of each network.
+        rows: Series, value, seed, parameters and seconds of each network.
     """
-    series = list(dict.fromkeys(str(row["series"]) for row in rows))
-    figure = chart("times the smallest", "seconds")
-    said, exponents = [], {}
-    for name, colour in zip(series, COLOURS, strict=False):
-        mine = [row for row in rows if row["series"] == name]
-        x = np.array([row["value"] for row in mine]) / mine[0]["value"]
-        exponents[name] = [
-            float(np.polyfit(np.log(x), np.log([row[key] for row in mine]), 1)[0]) for key in ("evaluation", "epoch")
-        ]
+    sizes: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    for row in rows:
+        sizes.setdefault((str(row["series"]), int(row["value"])), []).append(row)
+    figure = canvas("times the smallest", "seconds")
+    said = []
+    for name, colour in zip(dict.fromkeys(series for series, _ in sizes), COLOURS, strict=False):
+        values = [value for series, value in sizes if series == name]
+        smaller, larger = sizes[name, values[-2]], sizes[name, values[-1]]
+        grown = {key: mean_of(_exponents(smaller, larger, key)) for key in TIMED}
         said.append(
-            f"With {name}, an evaluation grows as its power {exponents[name][0]:.1f}, "
-            f"an epoch of fine-tuning as its power {exponents[name][1]:.1f}."
+            f"With {name}, an evaluation grows as its power {plain(grown['evaluation'], 1)}, "
+            f"an epoch of fine-tuning as its power {plain(grown['epoch'], 1)}."
         )
-        for key, dash in (("evaluation", "solid"), ("epoch", "dash")):
+        for key, dash in zip(TIMED, ("solid", "dash"), strict=True):
+            means = [mean_of([row[key] for row in sizes[name, value]]) for value in values]
             figure.add_scatter(
-                x=x.tolist(),
-                y=[row[key] for row in mine],
+                x=[value / values[0] for value in values],
+                y=[each.mean for each in means],
+                error_y={"array": [0.0 if math.isnan(each.error) else each.error for each in means], "thickness": 1},
                 name=f"{name}: {key}",
                 mode="lines+markers",
                 line={"color": colour, "dash": dash},
@@ -150,10 +163,7 @@ def conclude(rows: list[dict[str, Any]]) -> Finding:
     figure.update_xaxes(type="log")
     figure.update_yaxes(type="log")
     ratios = [row["epoch"] / row["evaluation"] for row in rows]
-    said.append(
-        f"An epoch takes {min(ratios):.1f} to {max(ratios):.1f} evaluations on as many images: what a search costs is "
-        "mostly its samples where their fine-tuning has many epochs."
-    )
+    said.append(f"An epoch takes {min(ratios):.1f} to {max(ratios):.1f} evaluations on as many images.")
     return Finding(
         name="scale",
         question=ScaleAblation.question,
@@ -161,21 +171,30 @@ def conclude(rows: list[dict[str, Any]]) -> Finding:
         head=["varied", "value", "parameters", "evaluation, s", "epoch, s"],
         rows=[
             [
-                str(row["series"]),
-                f"{row['value']:g}",
-                f"{row['parameters']:,.0f}",
-                f"{row['evaluation']:.3f}",
-                f"{row['epoch']:.3f}",
+                series,
+                str(value),
+                f"{mine[0]['parameters']:,.0f}",
+                *(plain(mean_of([row[key] for row in mine]), 3) for key in TIMED),
             ]
-            for row in rows
+            for (series, value), mine in sizes.items()
         ],
         legend=(
             f"Plain stacks of spiking convolutions, T = {TIME_STEPS}, {BATCH * BATCHES} random images, pruned to half "
-            f"the widths, least of {REPEATS} repeats on this machine: read the exponents, not the seconds."
+            f"the widths; least of {REPEATS} repeats, mean ± standard error over {len({row['seed'] for row in rows})} "
+            "seeds, on one machine: read the exponents, which are those between the two largest of a series, not the "
+            "seconds."
         ),
         figure=figure,
         values=rows,
     )
+
+
+def _exponents(smaller: list[dict[str, Any]], larger: list[dict[str, Any]], key: str) -> list[float]:
+    """Return, seed by seed, the power of the value by which seconds grow."""
+    return [
+        math.log(two[key] / one[key]) / math.log(two["value"] / one["value"])
+        for one, two in zip(smaller, larger, strict=True)
+    ]
 
 
 SCALE: Final = ScaleAblation()

@@ -1,31 +1,64 @@
-"""Ablations that are comparisons: the same search with one thing changed, seed by seed against a reference.
+"""Ablations that are comparisons: the same search with one thing changed, held seed by seed against another variant.
 
-Conclusion by rule: ``search/comparison/verdict.py``.
+Conclusion by rule: ``search/comparison/verdict.py``, for each figure that is compared.
 """
 
 import dataclasses
+from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import plotly.graph_objects as go
 
 from lightning_snn.progress import Phase
 from search.ablations.ablation import Setting
-from search.ablations.charts import COLOURS
-from search.ablations.charts import chart
-from search.ablations.charts import points
+from search.ablations.charts import differences_chart
 from search.ablations.finding import Finding
 from search.comparison.execution import carry_out
+from search.comparison.outcomes import Outcome
 from search.comparison.plan import Planned
 from search.comparison.plan import plan_runs
 from search.comparison.plan import what_searches_cost
 from search.comparison.run import About
 from search.comparison.run import summarise
+from search.comparison.statistics import holm
+from search.comparison.statistics import paired_difference
 from search.comparison.summary import Comparison
-from search.comparison.tables import LEGEND
-from search.comparison.tables import cells
-from search.comparison.verdict import verdict
+from search.comparison.summary import mean_of
+from search.comparison.summary import what_seeds_can_show
+from search.comparison.tables import in_points
+from search.comparison.tables import percent
+from search.comparison.verdict import Contrast
+from search.comparison.verdict import differences_said
+from search.comparison.verdict import which_missed
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A figure of each search that variants are compared by."""
+
+    name: str
+    of: Callable[[Outcome], float]
+    """A share or an accuracy, in [0, 1]."""
+    words: tuple[str, str] = ("better", "worse")
+    """For more and less of it."""
+
+
+BEST: Final = Measure("best validation accuracy", lambda outcome: outcome.best)
+TEST: Final = Measure("test accuracy after fine-tuning", lambda outcome: outcome.test_accuracy)
+FEASIBLE: Final = Measure("late proposals within the budget", lambda outcome: outcome.feasible, ("more", "fewer"))
+VIOLATION: Final = Measure("SynOps above the budget", lambda outcome: outcome.violation, ("more", "less"))
+OPERATIONS: Final = Measure("operations of all layers", lambda outcome: outcome.operations, ("more", "fewer"))
+
+LEGEND: Final = (
+    "Mean ± standard error over seeds. Best validation accuracy: of the best network within the budget, before "
+    "fine-tuning (0 where there was none). Late proposals within the budget: of the second half of a search, by the "
+    "bound. Test accuracy, SynOps (of the dense network's) and SynOps above the budget (as a share of it) are those "
+    "of the result. Operations of all layers: whether they count in the budget or not. Differences: seed by seed from "
+    "the variant named, with Student's 95 % interval; p: sign-flip test, by Holm's rule over all variants."
+)
 
 
 @dataclass(frozen=True)
@@ -36,9 +69,12 @@ class SearchAblation:
     question: str
     variants: Mapping[str, Sequence[str]]
     """Name -> settings."""
-    reference: str
+    references: Mapping[str, str]
+    """Variant -> the one that it is held against; each of them is one test."""
     shared: Sequence[str] = ()
     """Settings of all variants; those of the command line come after them, those of a variant last."""
+    measures: Sequence[Measure] = (BEST,)
+    """What they are compared by."""
     note: str = ""
     """What the names of the variants mean."""
 
@@ -54,37 +90,89 @@ class SearchAblation:
         )
 
     def cost(self, setting: Setting) -> str:
-        """Say how many searches are left, and what they consist of."""
+        """Say how many searches are left, what they consist of, and what so many seeds can show."""
         left = [each for each in self.plan(setting) if not each.is_finished]
-        return what_searches_cost(left)
+        return f"{what_searches_cost(left)} {what_seeds_can_show(len(setting.config.seeds), len(self.references))}"
 
     def find(self, setting: Setting, phase: Phase) -> Finding:
-        """Carry out the searches, and hold each variant against the reference."""
+        """Carry out what is left, and hold each variant against its reference."""
         planned = self.plan(setting)
         failed = carry_out(planned, setting.config.workers, setting.folder / "logs", phase)
-        comparison = summarise(planned, About(self.question, "", self.reference), failed)
-        return self.conclude(comparison)
+        return self.conclude(summarise(planned, About(self.question, "", ""), failed))
 
     def conclude(self, comparison: Comparison) -> Finding:
-        """Say what a finished comparison found."""
-        head, rows = cells(comparison)
+        """Say what finished searches found."""
+        held = {measure.name: contrasts(comparison.outcomes, self.references, measure) for measure in self.measures}
+        first = held[self.measures[0].name]
+        said = [
+            sentence
+            for measure in self.measures
+            for sentence in differences_said(measure.name, held[measure.name], measure.words)
+        ]
+        said += [*self.further(comparison), which_missed(comparison.lines)]
+        if first:
+            said.append(what_seeds_can_show(min(each.difference.seeds for each in first), len(first)))
+        head, rows = self._table(comparison, held)
         return Finding(
             name=self.name,
             question=self.question,
-            conclusion=verdict(comparison),
-            head=["variant", *head[1:]],
+            conclusion=" ".join(said),
+            head=head,
             rows=rows,
-            legend=f"{self.note} Difference from {self.reference!r}. {LEGEND}".strip(),
-            figure=bars(comparison),
-            values=[dataclasses.asdict(line) for line in comparison.lines],
+            legend=f"{self.note} {LEGEND}".strip(),
+            figure=self.picture(comparison, held),
+            values={
+                "lines": [dataclasses.asdict(line) for line in comparison.lines],
+                "differences": {name: [dataclasses.asdict(each) for each in found] for name, found in held.items()},
+            },
+            failed=comparison.failed,
         )
 
+    def further(self, comparison: Comparison) -> list[str]:
+        """Return more sentences of the conclusion."""
+        return []
 
-def bars(comparison: Comparison) -> go.Figure:
-    """Draw the best validation accuracy before, and the test accuracy after fine-tuning, of each variant."""
-    figure = chart("", "accuracy, %")
-    names = [line.variant for line in comparison.lines]
-    best, test = ([getattr(line, key) for line in comparison.lines] for key in ("best", "test_accuracy"))
-    points(figure, names, best, "best validation accuracy, before fine-tuning", COLOURS[0])
-    points(figure, names, test, "test accuracy, after fine-tuning", COLOURS[2])
-    return figure
+    def picture(self, comparison: Comparison, held: Mapping[str, Sequence[Contrast]]) -> go.Figure:
+        """Draw what was tested: the differences."""
+        return differences_chart(
+            {name: {f"{e.variant} - {e.reference}": e.difference for e in found} for name, found in held.items()}
+        )
+
+    def _table(
+        self, comparison: Comparison, held: Mapping[str, Sequence[Contrast]]
+    ) -> tuple[list[str], list[list[str]]]:
+        others = [measure for measure in self.measures if measure not in (BEST, TEST)]
+        head = ["variant", "best validation, %", "test, %", "SynOps, %", *(f"{other.name}, %" for other in others)]
+        head += ["met", "held against"]
+        for measure in self.measures:
+            head += [f"{measure.name}: difference [95 %], points", "p (Holm)"]
+        rows = []
+        for line in comparison.lines:
+            mine = [each for each in comparison.outcomes if each.variant == line.variant]
+            row = [line.variant, percent(line.best, 2), percent(line.test_accuracy, 2), percent(line.synops, 1)]
+            row += [percent(mean_of([other.of(each) for each in mine]), 1) for other in others]
+            row += [f"{line.met}/{line.seeds}", self.references.get(line.variant, "")]
+            for found in held.values():
+                tested = next((each for each in found if each.variant == line.variant), None)
+                row += [in_points(tested.difference), f"{tested.p_corrected:.3f}"] if tested else ["", ""]
+            rows.append(row)
+        return head, rows
+
+
+def contrasts(outcomes: Sequence[Outcome], references: Mapping[str, str], measure: Measure) -> list[Contrast]:
+    """Hold variants against their references over the seeds that both have; those without such a seed are left out."""
+    figures: dict[str, dict[int, float]] = {}
+    for each in outcomes:
+        figures.setdefault(each.variant, {})[each.seed] = measure.of(each)
+    differences = {}
+    for variant, reference in references.items():
+        mine, other = figures.get(variant, {}), figures.get(reference, {})
+        if shared := sorted(set(mine) & set(other)):
+            differences[variant] = paired_difference([mine[s] for s in shared], [other[s] for s in shared])
+    corrected = holm({variant: each.p for variant, each in differences.items()})
+    return [Contrast(name, references[name], each, corrected[name]) for name, each in differences.items()]
+
+
+def against(reference: str, variants: Mapping[str, object]) -> dict[str, str]:
+    """Return the references of variants that are all held against the same one."""
+    return {name: reference for name in variants if name != reference}

@@ -1,130 +1,181 @@
-"""How many seeds a claim needs: random, CMA-ES and DDPG with ten seeds, and what fewer of them would have said.
+"""How many seeds a claim needs: the power of the paired t-test, from the spread of differences over the seeds given.
 
-For each number of seeds, all (or 500 random) subsets of the ten: how wide the 95 % interval of the difference from
-random is, and in which share of the subsets the difference has the sign that all ten give. Conclusion by rule: enough
-are as many as give that sign in 95 % of the subsets.
+For CMA-ES and DDPG against random: mean and standard deviation of the paired differences, and the least number of seeds
+with which a two-sided t-test at 5 % finds a difference with a power of 80 %, for the difference that was seen and for
+half a point. Conclusion by rule: where the 95 % interval of the difference holds 0, the seen difference is called open.
+A standard deviation of few seeds is itself uncertain, and its interval (chi-squared) is shown: give ten seeds or more.
 """
 
-import itertools
 import math
+from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import plotly.graph_objects as go
+from scipy import stats
 
 from lightning_snn.progress import Phase
-from lightning_snn.seeds import seed_for
 from search.ablations.ablation import Setting
-from search.ablations.charts import COLOURS
-from search.ablations.charts import chart
-from search.ablations.charts import line_with_band
 from search.ablations.finding import Finding
+from search.comparison.canvas import COLOURS
+from search.comparison.canvas import canvas
 from search.comparison.execution import carry_out
-from search.comparison.outcomes import read_outcome
+from search.comparison.outcomes import Outcome
 from search.comparison.plan import Planned
 from search.comparison.plan import plan_runs
 from search.comparison.plan import what_searches_cost
+from search.comparison.run import About
+from search.comparison.run import summarise
+from search.comparison.statistics import Difference
 from search.comparison.statistics import paired_difference
-from search.comparison.summary import Mean
-from search.comparison.summary import mean_of
+from search.comparison.tables import in_points
 
-ALL: Final = 10
 STRATEGIES: Final = ("random", "cmaes", "ddpg")
-SUBSETS: Final = 500
-SURE: Final = 0.95
+POWER: Final = 0.8
+ASKED: Final = 0.005
+"""Accuracy: half a point."""
+MOST: Final = 1000
+"""Seeds from which on the number is not worth knowing."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Of the paired differences of one strategy from random."""
+
+    difference: Difference
+    deviation: float
+    """Standard deviation over seeds."""
+    low: float
+    """Lower end of its 95 % interval."""
+    high: float
 
 
 class SeedsAblation:
-    """Subsets of ten seeds. ``--seeds`` says which; their number must be 4 or more, ten unless it is given."""
+    """The spread of differences over seeds."""
 
     question = "How many seeds does a claim need?"
 
     def plan(self, setting: Setting) -> list[Planned]:
         """Return its searches."""
-        seeds = setting.config.seeds if len(setting.config.seeds) > 3 else list(range(ALL))
         variants = {name: (f"strategy={name}",) for name in STRATEGIES}
-        return plan_runs(setting.arguments, variants, targets=[setting.config.budget.target], seeds=seeds)
+        targets = [setting.config.budget.target]
+        return plan_runs(setting.arguments, variants, targets=targets, seeds=setting.config.seeds)
 
     def cost(self, setting: Setting) -> str:
         """Say how many searches are left."""
         return what_searches_cost([each for each in self.plan(setting) if not each.is_finished])
 
     def find(self, setting: Setting, phase: Phase) -> Finding:
-        """Carry out the searches, and look at subsets of their seeds."""
+        """Carry out the searches, and look at their differences."""
         planned = self.plan(setting)
-        carry_out(planned, setting.config.workers, setting.folder / "logs", phase)
-        outcomes = [read_outcome(each) for each in planned if each.is_finished]
-        best: dict[str, dict[int, float]] = {name: {} for name in STRATEGIES}
-        for each in outcomes:
-            best[each.variant][each.seed] = each.best
-        shared = sorted(set.intersection(*(set(each) for each in best.values())))
-        return conclude({name: [best[name][seed] for seed in shared] for name in STRATEGIES})
+        failed = carry_out(planned, setting.config.workers, setting.folder / "logs", phase)
+        return conclude(summarise(planned, About(self.question, "", ""), failed).outcomes, failed)
 
 
-def conclude(best: dict[str, list[float]]) -> Finding:
+def conclude(outcomes: Sequence[Outcome], failed: Mapping[str, str]) -> Finding:
     """Say how many seeds are enough.
 
     Args:
-        best: Strategy -> best validation accuracy of each seed, the same seeds in the same order.
+        outcomes: Of all strategies.
+        failed: Searches without a result.
     """
-    count = len(best["random"])
-    sizes = list(range(2, count + 1))
-    rivals = [name for name in best if name != "random"]
-    found = {name: [_subsets(best[name], best["random"], size) for size in sizes] for name in rivals}
-    said = []
-    for name in rivals:
-        whole = paired_difference(best[name], best["random"])
-        enough = next((size for size, (_, sign) in zip(sizes, found[name], strict=True) if sign >= SURE), None)
-        said.append(
-            f"{name} against random: {100 * whole.mean:+.2f} points over all {count} seeds "
-            f"[{100 * whole.low:+.2f}, {100 * whole.high:+.2f}]; "
-            + (f"{enough} seeds give that sign in 95 % of the cases." if enough else "fewer are not sure of the sign.")
-        )
-    figure = chart("seeds", "half the width of the 95 % interval, points")
-    for name, colour in zip(rivals, COLOURS, strict=False):
-        widths = [width for width, _ in found[name]]
-        line_with_band(figure, sizes, widths, f"{name} - random", colour)
+    best = {name: {each.seed: each.best for each in outcomes if each.variant == name} for name in STRATEGIES}
+    found, said = dict[str, Spread](), []
+    for name in STRATEGIES[1:]:
+        shared = sorted(set(best[name]) & set(best["random"]))
+        if len(shared) < 2:
+            said.append(f"{name}: nothing can be said of {len(shared)} {'seed' if len(shared) == 1 else 'seeds'}.")
+            continue
+        found[name] = spread_of([best[name][s] for s in shared], [best["random"][s] for s in shared])
+        said.append(_said(name, found[name]))
     return Finding(
         name="seeds",
         question=SeedsAblation.question,
         conclusion=" ".join(said),
-        head=["seeds", *(f"{name}: {what}" for name in rivals for what in ("half width, points", "same sign, %"))],
+        head=[
+            "strategy",
+            "seeds",
+            "difference from random [95 %], points",
+            "standard deviation [95 %], points",
+            "seeds for that difference",
+            f"seeds for {100 * ASKED:g} points",
+        ],
         rows=[
             [
-                str(size),
-                *(
-                    text
-                    for name in rivals
-                    for text in (
-                        f"{100 * found[name][index][0].mean:.2f}",
-                        f"{100 * found[name][index][1]:.0f}",
-                    )
-                ),
+                name,
+                str(each.difference.seeds),
+                in_points(each.difference),
+                f"{100 * each.deviation:.2f} [{100 * each.low:.2f}, {100 * each.high:.2f}]",
+                _count(seeds_needed(each.difference.mean, each.deviation)),
+                _count(seeds_needed(ASKED, each.deviation)),
             ]
-            for index, size in enumerate(sizes)
+            for name, each in found.items()
         ],
         legend=(
-            f"Subsets of {count} seeds, all of them or {SUBSETS} at random. Half width: of the 95 % interval of the "
-            "paired difference from random, mean over subsets. Same sign: subsets whose mean difference has the sign "
-            "of all."
+            "Best validation accuracy at equal evaluations, differences seed by seed. Seeds: the least with which a "
+            f"two-sided paired t-test at 5 % has a power of {POWER:.0%}, if the standard deviation is the one seen. "
+            "Picture: half the width of the 95 % interval that so many seeds give; bands: with both ends of the "
+            "standard deviation's own interval."
         ),
-        figure=figure,
-        values=best,
+        figure=_figure(found),
+        values={
+            name: {"difference": vars(each.difference), "deviation": each.deviation} for name, each in found.items()
+        },
+        failed=failed,
     )
 
 
-def _subsets(mine: list[float], other: list[float], size: int) -> tuple[Mean, float]:
-    """Return the mean half width of intervals over subsets of a size, and the share that has the sign of all."""
-    differences = np.array(mine) - np.array(other)
-    sign = np.sign(differences.mean())
-    chosen = list(itertools.combinations(range(len(mine)), size)) if math.comb(len(mine), size) <= SUBSETS else []
-    random = np.random.default_rng(seed_for(0, "seeds", size))
-    chosen = chosen or [tuple(random.choice(len(mine), size, replace=False)) for _ in range(SUBSETS)]
-    widths, signs = [], []
-    for subset in chosen:
-        found = paired_difference([mine[i] for i in subset], [other[i] for i in subset])
-        widths.append(found.high - found.mean)
-        signs.append(np.sign(found.mean) == sign)
-    return mean_of(widths), float(np.mean(signs))
+def spread_of(mine: Sequence[float], other: Sequence[float]) -> Spread:
+    """Return mean and standard deviation of paired differences, with their intervals."""
+    differences, freedom = np.array(mine) - np.array(other), len(mine) - 1
+    deviation = float(differences.std(ddof=1))
+    low, high = (deviation * math.sqrt(freedom / float(stats.chi2.ppf(q, freedom))) for q in (0.975, 0.025))
+    return Spread(paired_difference(mine, other), deviation, low, high)
+
+
+def seeds_needed(difference: float, deviation: float) -> int | None:
+    """Return the least number of seeds that finds a difference with the power asked for; None: more than a thousand."""
+    if deviation == 0.0:
+        return 2 if difference != 0.0 else None
+    for count in range(2, MOST + 1):
+        shift, edge = abs(difference) / deviation * math.sqrt(count), float(stats.t.ppf(0.975, count - 1))
+        power = stats.nct.sf(edge, count - 1, shift) + stats.nct.cdf(-edge, count - 1, shift)
+        if float(power) >= POWER:
+            return count
+    return None
+
+
+def _said(name: str, found: Spread) -> str:
+    seen, asked = seeds_needed(found.difference.mean, found.deviation), seeds_needed(ASKED, found.deviation)
+    is_open = found.difference.low <= 0.0 <= found.difference.high
+    return (
+        f"{name} against random: {in_points(found.difference)} points over {found.difference.seeds} seeds"
+        f"{', so that its sign is open' if is_open else ''}; to show a difference of that size takes {_count(seen)} "
+        f"seeds, one of {100 * ASKED:g} points {_count(asked)}."
+    )
+
+
+def _count(seeds: int | None) -> str:
+    return f"more than {MOST}" if seeds is None else str(seeds)
+
+
+def _figure(found: Mapping[str, Spread]) -> go.Figure:
+    figure = canvas("seeds", "half the width of the 95 % interval, points")
+    counts = list(range(2, 31))
+    widths_N = np.array([float(stats.t.ppf(0.975, count - 1)) / math.sqrt(count) for count in counts])
+    for (name, each), colour in zip(found.items(), COLOURS, strict=False):
+        low, middle, high = (100.0 * widths_N * value for value in (each.low, each.deviation, each.high))
+        band = {"line": {"width": 0}, "showlegend": False, "hoverinfo": "skip", "legendgroup": name}
+        figure.add_scatter(
+            x=[*counts, *counts[::-1]], y=[*high, *low[::-1]], fill="toself", fillcolor=colour, opacity=0.12, **band
+        )
+        figure.add_scatter(
+            x=counts, y=middle, mode="lines", name=f"{name} - random", line={"color": colour}, legendgroup=name
+        )
+    figure.update_yaxes(type="log")
+    return figure
 
 
 SEEDS: Final = SeedsAblation()

@@ -8,20 +8,18 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
+from search.comparison.canvas import COLOURS
+from search.comparison.canvas import GREY
+from search.comparison.canvas import canvas
+from search.comparison.canvas import whiskers
 from search.comparison.outcomes import Outcome
 from search.comparison.statistics import mean_front
 from search.comparison.summary import Comparison
 from search.comparison.summary import Line
 from search.comparison.tables import difference
 
-COLOURS: Final = (
-    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000",
-    "#7F3C8D", "#8A6D3B", "#B22222", "#5F9E00", "#2F4F8F", "#8C8C8C", "#C71585",
-)  # fmt: skip
-"""Okabe and Ito's, which most people can tell apart, then others; dashes and markers tell apart what colours do not."""
 DASHES: Final = ("solid", "dash", "dot", "dashdot")
 MARKERS: Final = ("circle", "diamond", "square", "triangle-up", "x", "star", "cross")
-GREY: Final = "#767676"
 Floats = NDArray[np.float64]
 
 
@@ -31,7 +29,7 @@ def curves_figure(comparison: Comparison, target: float) -> go.Figure:
     A curve begins where all seeds have a feasible network, and stays level once its search has ended. Variants that end
     far below the others are named at the lower edge, so that the others can be told apart.
     """
-    figure = _canvas("evaluations (distinct networks)", "best feasible validation accuracy, %")
+    figure = canvas("evaluations (distinct networks)", "best feasible validation accuracy, %")
     ends, early = {}, []
     for index, variant in enumerate(comparison.variants):
         curves = [each.curve for each in _of(comparison, variant, target) if each.curve]
@@ -74,7 +72,7 @@ def curves_figure(comparison: Comparison, target: float) -> go.Figure:
 
 def differences_figure(comparison: Comparison, target: float) -> go.Figure:
     """Draw each variant's paired difference from the reference with its 95 % interval; as text where it is far off."""
-    figure = _canvas(f"difference from {comparison.reference}, points", "")
+    figure = canvas(f"difference from {comparison.reference}, points", "")
     lines = [(line, line.difference) for line in _lines(comparison, target) if line.difference is not None]
     far = _far(comparison, target)
     for line, found in sorted(lines, key=lambda each: each[1].mean):
@@ -100,7 +98,7 @@ def differences_figure(comparison: Comparison, target: float) -> go.Figure:
 
 def fronts_figure(comparison: Comparison) -> go.Figure:
     """Draw test accuracy against measured SynOps: each search, and the mean of each variant and budget."""
-    figure = _canvas("SynOps, % of the dense network's", "test accuracy, %")
+    figure = canvas("SynOps, % of the dense network's", "test accuracy, %")
     for variant in comparison.variants:
         mine = [each for each in comparison.outcomes if each.variant == variant]
         lines = sorted((line for line in comparison.lines if line.variant == variant), key=lambda line: line.target)
@@ -118,8 +116,8 @@ def fronts_figure(comparison: Comparison) -> go.Figure:
         figure.add_scatter(
             x=[100.0 * line.synops.mean for line in lines],
             y=[100.0 * line.test_accuracy.mean for line in lines],
-            error_x=_errors([line.synops.error for line in lines]),
-            error_y=_errors([line.test_accuracy.error for line in lines]),
+            error_x=whiskers([line.synops.error for line in lines]),
+            error_y=whiskers([line.test_accuracy.error for line in lines]),
             mode="lines+markers",
             name=variant,
             legendgroup=variant,
@@ -136,7 +134,7 @@ def fronts_figure(comparison: Comparison) -> go.Figure:
 
 def pareto_figure(comparison: Comparison, target: float) -> go.Figure:
     """Draw the best accuracy that each variant saw at no more than so many SynOps, mean over seeds."""
-    figure = _canvas("predicted SynOps, % of the dense network's", "best validation accuracy, %")
+    figure = canvas("predicted SynOps, % of the dense network's", "best validation accuracy, %")
     ends, starts = {}, [100.0 * target]
     for variant in comparison.variants:
         front = mean_front([each.front for each in _of(comparison, variant, target)])
@@ -162,7 +160,7 @@ def pareto_figure(comparison: Comparison, target: float) -> go.Figure:
 
 def ranks_figure(comparison: Comparison, target: float) -> go.Figure:
     """Draw the mean rank of each variant; 1 is best."""
-    figure = _canvas("mean rank (1 is first)", "")
+    figure = canvas("mean rank (1 is first)", "")
     lines = sorted(_lines(comparison, target), key=lambda line: -line.rank)
     figure.add_bar(
         x=[line.rank for line in lines],
@@ -231,28 +229,9 @@ def _held(values_N: Floats) -> Floats:
     return np.repeat(values_N, 2)[:-1]
 
 
-def _canvas(x: str, y: str) -> go.Figure:
-    figure = go.Figure()
-    figure.update_layout(
-        template="plotly_white",
-        height=430,
-        margin={"l": 60, "r": 15, "t": 15, "b": 50},
-        font={"size": 13},
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0.0},
-        xaxis={"title": x, "automargin": True},
-        yaxis={"title": y, "automargin": True},
-        hovermode="closest",
-    )
-    return figure
-
-
 def _marker(comparison: Comparison, variant: str) -> dict[str, object]:
     index = comparison.variants.index(variant)
     return {"color": COLOURS[index % len(COLOURS)], "symbol": MARKERS[index % len(MARKERS)], "size": 9}
-
-
-def _errors(errors: Sequence[float]) -> dict[str, object]:
-    return {"array": [0.0 if math.isnan(each) else 100.0 * each for each in errors], "thickness": 1}
 
 
 def _of(comparison: Comparison, variant: str, target: float) -> list[Outcome]:

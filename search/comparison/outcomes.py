@@ -1,11 +1,16 @@
 """What one finished search came to, read from its folder alone."""
 
+import math
+from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from optuna.trial import FrozenTrial
 
 from search.comparison.plan import Member
 from search.objective import best_so_far
+from search.objective import is_feasible
 from search.record import read_result
 from search.record import read_trials
 
@@ -23,6 +28,8 @@ class Outcome:
     """Primary: validation accuracy of the best feasible network before fine-tuning; 0 where none was feasible."""
     curve: list[float]
     """The same after 1, 2, ... evaluations."""
+    feasible: float
+    """Share of the proposals in the second half of the search whose upper bound lies within the budget."""
     front: list[tuple[float, float]]
     """Networks that no other one of the search beats: predicted SynOps over the dense ones, validation accuracy."""
     test_accuracy: float
@@ -33,6 +40,8 @@ class Outcome:
     """How far they lie above the target, as a share of the target."""
     met: bool
     tightened: int
+    operations: float
+    """Operations of all layers of the result, in the budget or not, as a share of the dense network's."""
     parameters: float
     """Of the result, as a share of the dense network's."""
     evaluations: int
@@ -59,6 +68,7 @@ def read_outcome(member: Member) -> Outcome:
         run=member.folder.name,
         best=curve[-1] if curve else 0.0,
         curve=curve,
+        feasible=feasible_share(trials[len(trials) // 2 :]),
         front=pareto_front(trials, result["budget"]["target_fraction"]),
         test_accuracy=after["test_accuracy"],
         dense_test_accuracy=before["test_accuracy"],
@@ -66,12 +76,22 @@ def read_outcome(member: Member) -> Outcome:
         violation=max(0.0, share / result["budget"]["target_fraction"] - 1.0),
         met=result["budget"]["met"],
         tightened=result["budget"]["tightened"],
+        operations=_all_operations(after) / _all_operations(before),
         parameters=after["parameters"] / before["parameters"],
         evaluations=result["evaluations"],
         trials=result["trials"],
         search_seconds=result["seconds"]["search"],
         total_seconds=result["seconds"]["total"],
     )
+
+
+def feasible_share(trials: Sequence[FrozenTrial]) -> float:
+    """Return the share of trials whose upper bound lies within the budget; NaN without a trial."""
+    return sum(map(is_feasible, trials)) / len(trials) if trials else math.nan
+
+
+def _all_operations(network: Mapping[str, Any]) -> float:
+    return float(sum(layer["synops"] for layer in network["layers"].values()))
 
 
 def pareto_front(trials: list[FrozenTrial], fraction: float) -> list[tuple[float, float]]:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from collections.abc import Sequence
 from typing import Final
 
+from search.comparison.statistics import Difference
 from search.comparison.summary import Comparison
 from search.comparison.summary import Line
 from search.comparison.summary import Mean
@@ -33,7 +34,7 @@ COLUMNS: Final[dict[str, Cell]] = {
 LEGEND: Final = (
     "Mean ± standard error over seeds. Best validation: accuracy of the best feasible network at equal evaluations, "
     "before fine-tuning (0 where none was feasible). Difference: of it from the reference, seed by seed, with "
-    "Student's interval; p: exact sign-flip test, by Holm's rule over the variants of a budget. Test accuracy, SynOps "
+    "Student's interval; p: sign-flip test, by Holm's rule over the variants of a budget. Test accuracy, SynOps "
     "and violation (SynOps above the budget, as a share of it) are measured after fine-tuning. To 99 % of the best: "
     "evaluations until 99 % of the best accuracy that any variant found with the same seed, and in how many seeds."
 )
@@ -96,10 +97,12 @@ def plain(value: Mean, digits: int) -> str:
 
 
 def difference(line: Line) -> str:
-    """Return the paired difference in points, with its interval where there is one."""
-    found = line.difference
-    if found is None:
-        return ""
+    """Return a line's paired difference from the reference, where it has one."""
+    return "" if line.difference is None else in_points(line.difference)
+
+
+def in_points(found: Difference) -> str:
+    """Return a paired difference in points, with its interval where there is one."""
     interval = "" if math.isnan(found.low) else f" [{100 * found.low:+.2f}, {100 * found.high:+.2f}]"
     return f"{100 * found.mean:+.2f}{interval}"
 

@@ -1,19 +1,50 @@
 """What a comparison shows, in sentences that a rule draws from its numbers.
 
-A variant is called better or worse than the reference where the exact sign-flip test of its paired difference in best
-validation accuracy has p <= 5 % by Holm's rule. Where that is not so, but the difference's 95 % interval leaves 0 out,
-it is named as a hint: with few seeds the test can show nothing, and of many intervals some leave 0 out by chance.
+One variant is called better or worse than another where the sign-flip test of their paired difference has p <= 5 % by
+Holm's rule. Where that is not so, but the difference's 95 % interval leaves 0 out, it is named as a hint: with few
+seeds the test can show nothing, and of many intervals some leave 0 out by chance.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
+from search.comparison.statistics import Difference
 from search.comparison.summary import Comparison
 from search.comparison.summary import Line
 from search.comparison.summary import what_seeds_can_show
-from search.comparison.tables import difference
+from search.comparison.tables import in_points
 
 LEVEL: Final = 0.05
 """Of p by Holm's rule."""
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """One variant held against another, seed by seed."""
+
+    variant: str
+    reference: str
+    difference: Difference
+    p_corrected: float
+    """By Holm's rule over all that are tested together."""
+
+    @property
+    def is_shown(self) -> bool:
+        """Tell whether the test shows a difference."""
+        return self.p_corrected <= LEVEL
+
+    @property
+    def is_equal(self) -> bool:
+        """Tell whether there is no difference with any seed."""
+        found = self.difference
+        return found.mean == found.low == found.high == 0.0
+
+    @property
+    def is_hint(self) -> bool:
+        """Tell whether the interval leaves 0 out where the test shows nothing."""
+        low, high = self.difference.low, self.difference.high
+        return not self.is_shown and low < high and (low > 0.0 or high < 0.0)
 
 
 def verdict(comparison: Comparison) -> str:
@@ -24,46 +55,57 @@ def verdict(comparison: Comparison) -> str:
         lines = [line for line in comparison.lines if line.target == target]
         if several:
             said.append(f"Budget of {target:.0%}:")
-        if reference is not None:
-            said += _against(reference, lines)
-        said.append(_missed(lines))
-        tests = max(tests, sum(line.p_corrected is not None for line in lines))
+        contrasts = [
+            Contrast(line.variant, reference, line.difference, line.p_corrected)
+            for line in lines
+            if reference is not None and line.difference is not None and line.p_corrected is not None
+        ]
+        said += differences_said("best validation accuracy", contrasts)
+        said.append(which_missed(lines))
+        tests = max(tests, len(contrasts))
     if reference is None:
         return " ".join(["There is no reference among them, so nothing is tested.", *said])
     return " ".join([*said, what_seeds_can_show(min(line.seeds for line in comparison.lines), tests)])
 
 
-def _against(reference: str, lines: list[Line]) -> list[str]:
-    held = [(line, line.difference) for line in lines if line.difference is not None]
-    shown = [(line, found) for line, found in held if line.p_corrected is not None and line.p_corrected <= LEVEL]
-    equal = [line for line, found in held if found.mean == found.low == found.high == 0.0]
-    hints = [
-        line
-        for line, found in held
-        if (line, found) not in shown and found.low < found.high and (found.low > 0.0 or found.high < 0.0)
-    ]
-    said = []
-    for word, chosen in (
-        ("better", [line for line, found in shown if found.mean > 0.0]),
-        ("worse", [line for line, found in shown if found.mean < 0.0]),
-    ):
-        if chosen:
-            said.append(f"By best validation accuracy, {word} than {reference}: {_named(chosen)}.")
+def differences_said(
+    figure: str, contrasts: Sequence[Contrast], words: tuple[str, str] = ("better", "worse")
+) -> list[str]:
+    """Return a sentence for each kind of difference that there is.
+
+    Args:
+        figure: What was compared.
+        contrasts: All that were tested together.
+        words: For more and less of it.
+    """
+    more, less = (
+        [each for each in contrasts if each.is_shown and each.difference.mean * sign > 0.0] for sign in (1.0, -1.0)
+    )
+    hints = [each for each in contrasts if each.is_hint]
+    equal = [each for each in contrasts if each.is_equal]
+    rest = [each for each in contrasts if not (each.is_shown or each.is_hint or each.is_equal)]
+    by = f"By {figure},"
+    said = [f"{by} {word} than {_named(chosen)}." for word, chosen in zip(words, (more, less), strict=True) if chosen]
     if hints:
-        said.append(f"Not shown, but the 95 % interval alone leaves 0 out: {_named(hints)}.")
+        said.append(f"{by} not shown, but the 95 % interval alone leaves 0 out against {_named(hints)}.")
     if equal:
-        said.append(f"The same as {reference} with every seed: {'; '.join(line.variant for line in equal)}.")
-    named = [*(line for line, _ in shown), *hints, *equal]
-    if rest := [line.variant for line, _ in held if line not in named]:
-        said.append(f"No difference from {reference} could be shown for {'; '.join(rest)}.")
+        said.append(f"{by} the same with every seed as {_named(equal, figures=False)}.")
+    if rest:
+        said.append(f"{by} no difference could be shown from {_named(rest, figures=False)}.")
     return said
 
 
-def _named(lines: list[Line]) -> str:
-    return "; ".join(f"{line.variant} ({difference(line)} points)" for line in lines)
+def _named(contrasts: Sequence[Contrast], *, figures: bool = True) -> str:
+    """Return ``reference: variant (difference), variant; other reference: ...``."""
+    by_reference: dict[str, list[str]] = {}
+    for each in contrasts:
+        shown = f"{each.variant} ({in_points(each.difference)} points)" if figures else each.variant
+        by_reference.setdefault(each.reference, []).append(shown)
+    return "; ".join(f"{reference}: {', '.join(variants)}" for reference, variants in by_reference.items())
 
 
-def _missed(lines: list[Line]) -> str:
+def which_missed(lines: Sequence[Line]) -> str:
+    """Return which variants missed the budget with how many seeds."""
     short = [line for line in lines if line.met < line.seeds]
     if not short:
         return "All results met the budget."

@@ -25,7 +25,7 @@ def truth(name: str, candidates: Known) -> Floats:
         "ratio": 0.9 * candidates.pre_N,
         "linear": 0.9 * candidates.pre_N + 0.05,
         "log-linear": 1.1 * candidates.pre_N**1.3,
-        "two-feature": 0.9 * candidates.pre_N + 0.1 * candidates.accuracy_N + 0.02,
+        "two-feature": 0.9 * candidates.pre_N + 0.1 * candidates.macs_N + 0.02,
         "per-layer": candidates.layers_NL @ weights_L + 0.03,
         "GP": 0.5 + 0.1 * np.sin(6.0 * candidates.pre_N),
         "MLP": candidates.layers_NL @ weights_L,

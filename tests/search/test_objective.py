@@ -242,13 +242,16 @@ def test_of_several_passes_the_one_closest_to_the_budget_counts() -> None:
         assert outcome.attributes["passes"] == 3
 
 
-def trial(value: float | None, constraint: float | None, synops: float = 1.0) -> FrozenTrial:
+def trial(
+    value: float | None, constraint: float | None, synops: float = 1.0, accuracy: float | None = None
+) -> FrozenTrial:
+    """A recorded trial, whose accuracy is its value unless it is given."""
     found = create_trial(
         state=TrialState.COMPLETE if value is not None else TrialState.FAIL,
         value=value,
         params={"a": 0.5},
         distributions={"a": FloatDistribution(0.1, 1.0)},
-        user_attrs={"synops": synops},
+        user_attrs={"synops": synops, "accuracy": value if accuracy is None else accuracy},
         constraints={} if constraint is None else {"synops": constraint},
     )
     found.number = 7
@@ -261,6 +264,7 @@ def trial(value: float | None, constraint: float | None, synops: float = 1.0) ->
         ([trial(0.9, 0.01), trial(0.5, 0.0), trial(0.6, -0.5), trial(0.55, -0.1)], 2),
         ([trial(0.9, 0.2), trial(0.1, 0.05), trial(0.95, 0.3)], 1),  # none is feasible: the closest
         ([trial(0.6, -0.1, synops=5.0), trial(0.6, -0.1, synops=4.0)], 1),  # of two equals the cheaper
+        ([trial(-0.1, -0.3, accuracy=0.8), trial(0.5, -0.1, accuracy=0.6)], 0),  # whatever the reward
         ([trial(None, -0.5), trial(0.2, -0.1)], 1),
         ([trial(None, None), trial(0.9, 0.4)], 1),
     ],

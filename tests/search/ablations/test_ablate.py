@@ -22,21 +22,24 @@ from search.ablations.ablation import Setting
 from tests.search import test_pipeline
 
 TINY = [each for each in test_pipeline.TINY if "options" not in each]  # not every network has the tiny one's plan
-CONDITIONS = ["usual", "uneven", "no recalibration", "short"]
-CONDITIONS += [f"layer {each}" for each in (*(f"features.{index}" for index in (0, 3, 7, 10, 14)), "classifier")]
+CONDITIONS = ["usual", "one layer least", "no recalibration", "short"]
+CONDITIONS += [f"layer {each}" for each in (*(f"features.{index}" for index in (3, 7, 10, 14)), "classifier")]
 TRANSFERS = ["here", "target 0.3", "target 0.7", "T = 8", "digits_events", "resnet_small"]
 SIZES = ["depth", "depth", "width", "width", "image size", "image size"]
+OF_SEARCHES = [*TINY, "--strategy.evaluations", "4"]
 ENERGIES = [
+    "fp32, layers in the budget",
     *(f"{precision}, all layers" for precision in ("fp32", "fp16", "int8")),
-    "fp32, without the first layer",
     "dense MACs, fp32 (no sparsity)",
+    "Lemaire, arithmetic and neurons",
+    "Lemaire, with memory",
 ]
 FILES = {"ablation.html", "ablation.json", "ablation.md", "ablation.tex"}
 
 
 def run(name: str, runs: Path, *more: str) -> Any:
     """Carry an ablation out, and read what it found."""
-    command = [name, *TINY, "--runs", str(runs), "--name", "mine", "--strategy.evaluations", "4", *more]
+    command = [name, *([] if name == "scale" else OF_SEARCHES), "--runs", str(runs), "--name", "mine", *more]
     assert ablate.main(command) == 0
     assert {file.name for file in (runs / "mine").iterdir()} >= FILES
     return json.loads((runs / "mine" / "ablation.json").read_text())
@@ -56,8 +59,12 @@ def test_says_what_it_costs_before_it_does_anything(name: str, tmp_path: Path) -
 def test_searches_side_by_side_and_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = run("first-layer", tmp_path, "--seeds", "0,1", "--workers", "2")
     assert "4 searches are left, with 2 seeds" in capsys.readouterr().out
-    assert [line["variant"] for line in found["values"]] == ["apart", "add"]
-    assert [line["seeds"] for line in found["values"]] == [2, 2]
+    assert [(line["variant"], line["seeds"]) for line in found["values"]["lines"]] == [("apart", 2), ("add", 2)]
+    assert {name: len(each) for name, each in found["values"]["differences"].items()} == {
+        "best validation accuracy": 1,
+        "test accuracy after fine-tuning": 1,
+        "operations of all layers": 1,
+    }
     results = {file: file.stat().st_mtime_ns for file in tmp_path.glob("*/result.json")}
     assert len(results) == 4
     assert run("first-layer", tmp_path, "--seeds", "0,1", "--workers", "2") == found
@@ -79,7 +86,7 @@ def test_pools_are_shared_between_questions(
     monkeypatch.setattr(estimator_form, "OUTSIDE", 3)
     found = run("estimator-form", tmp_path, "--seeds", "0")
     assert "6 samples are left" in capsys.readouterr().out  # those outside of the range, of two targets
-    assert {row[0] for row in found["table"]["rows"]} == set(estimator_form.FORMS)
+    assert {row[0] for row in found["table"]["rows"]} == {*estimator_form.FORMS, estimator_form.BOUND}
 
 
 @pytest.mark.slow
@@ -115,8 +122,17 @@ def test_runs_from_end_to_end(
         (["rewards"], "reward"),
         (["reward", "--reward.beta", "-1"], "reward.beta"),
         (["reward", "--seed", "3"], "seeds"),
+        (["scale", "--data", "cifar10"], "scale times networks of its own: --data changes nothing. Leave it out."),
     ],
 )
-def test_wrong_input_is_refused(arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_input_is_refused(
+    arguments: list[str],
+    sentence: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
     assert ablate.main(arguments) == 2
     assert sentence in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

@@ -13,7 +13,7 @@ def test_better_or_worse_where_the_corrected_test_says_so() -> None:
     text = verdict(made(outcomes, reference="plain"))
     assert "better than plain: good (+10.35 [" in text
     assert "worse than plain: bad (-9.65 [" in text
-    assert "No difference from plain could be shown for alike." in text
+    assert "no difference could be shown from plain: alike." in text
     assert "The budget was missed by bad (1 of 8)." in text
     assert "p = 0.0078" in text
 
@@ -23,7 +23,9 @@ def test_an_interval_alone_is_a_hint() -> None:
     outcomes = [outcome("plain", seed, 0.5 + 0.01 * seed) for seed in range(4)]
     outcomes += [outcome("good", seed, 0.6 + 0.011 * seed) for seed in range(4)]
     text = verdict(made(outcomes, reference="plain"))
-    assert text.startswith("Not shown, but the 95 % interval alone leaves 0 out: good (+10.15 [")
+    assert text.startswith(
+        "By best validation accuracy, not shown, but the 95 % interval alone leaves 0 out against plain: good (+10.15 ["
+    )
     assert "no difference can be significant" in text
 
 
@@ -32,7 +34,8 @@ def test_equal_networks_are_no_interval() -> None:
     outcomes += [outcome("equal", seed, 0.5 + 0.01 * seed) for seed in range(3)]
     outcomes += [outcome("a step below", seed, 0.25 + 0.01 * seed) for seed in range(2)]  # an interval without width
     text = verdict(made(outcomes, reference="plain"))
-    assert text.startswith("The same as plain with every seed: equal. No difference from plain could be shown for a st")
+    assert text.startswith("By best validation accuracy, the same with every seed as plain: equal. By best")
+    assert "no difference could be shown from plain: a step below." in text
 
 
 def test_a_strategy_that_loses_to_random_is_named() -> None:
@@ -51,8 +54,8 @@ def test_each_budget_is_spoken_of() -> None:
         for seed in range(3)
     ]
     text = verdict(made(outcomes))
-    assert text.startswith("Budget of 70%: The same as random with every seed: cmaes. All results met the budget.")
-    assert "Budget of 30%: The same" in text
+    assert text.startswith("Budget of 70%: By best validation accuracy, the same with every seed as random: cmaes. All")
+    assert "Budget of 30%: By best" in text
 
 
 def test_without_a_reference_nothing_is_tested() -> None:

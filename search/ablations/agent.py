@@ -1,0 +1,31 @@
+"""The agent's parts, and when it is stable: after how many evaluations its best network hardly changes any more."""
+
+from typing import Final
+
+from search.ablations.searches import SearchAblation
+from search.comparison.summary import Comparison
+from search.comparison.summary import mean_of
+from search.comparison.tables import plain
+
+CLOSE: Final = 0.005
+"""Accuracy within which a search's best network so far counts as its last one."""
+
+
+class AgentAblation(SearchAblation):
+    """Variants of DDPG."""
+
+    def further(self, comparison: Comparison) -> list[str]:
+        """Say after how many evaluations each length of search was settled."""
+        said = []
+        for variant in ("as it is", "200 episodes", "400 episodes"):
+            curves = [each.curve for each in comparison.outcomes if each.variant == variant and each.curve]
+            if curves:
+                length = max(map(len, curves))
+                said.append(f"{plain(mean_of([settled_after(curve) for curve in curves]), 0)} of {length}")
+        within = f"The best network is within {100 * CLOSE:g} points of the last one after"
+        return [f"{within} {'; '.join(said)} evaluations."] if said else []
+
+
+def settled_after(curve: list[float]) -> int:
+    """Return after how many evaluations the best so far is within half a point of the last."""
+    return next(count for count, value in enumerate(curve, 1) if value >= curve[-1] - CLOSE)

@@ -1,0 +1,79 @@
+"""How many evaluations are enough: strategies at 10 to 400 of them.
+
+Conclusion by rule: enough for a strategy is the least number from which the gain of the longest search is less than
+half a point, by the upper end of the 95 % interval of the paired difference over seeds. Each strategy is held against
+random search of the same length.
+"""
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+from typing import Self
+
+import plotly.graph_objects as go
+
+from search.ablations.charts import line_with_whiskers
+from search.ablations.searches import BEST
+from search.ablations.searches import SearchAblation
+from search.ablations.searches import contrasts
+from search.comparison.canvas import COLOURS
+from search.comparison.canvas import canvas
+from search.comparison.summary import Comparison
+from search.comparison.tables import in_points
+from search.comparison.verdict import Contrast
+
+GAIN: Final = 0.005
+"""Accuracy."""
+
+
+@dataclass(frozen=True)
+class EvaluationsAblation(SearchAblation):
+    """Strategies x lengths."""
+
+    strategies: Sequence[str] = ()
+    counts: Sequence[int] = ()
+
+    @classmethod
+    def of(cls, *, strategies: Sequence[str], counts: Sequence[int]) -> Self:
+        """Return the ablation of these strategies; the first is what the others are held against."""
+        return cls(
+            "evaluations",
+            "How many evaluations are enough?",
+            {
+                f"{strategy} {count}": (f"strategy={strategy}", f"strategy.evaluations={count}")
+                for strategy in strategies
+                for count in counts
+            },
+            {f"{strategy} {count}": f"{strategies[0]} {count}" for strategy in strategies[1:] for count in counts},
+            strategies=strategies,
+            counts=counts,
+        )
+
+    def further(self, comparison: Comparison) -> list[str]:
+        """Say for each strategy how many are enough."""
+        said = []
+        for strategy in self.strategies:
+            longest = f"{strategy} {self.counts[-1]}"
+            gains = {
+                count: contrasts(comparison.outcomes, {longest: f"{strategy} {count}"}, BEST)
+                for count in self.counts[:-1]
+            }
+            enough = next((count for count, found in gains.items() if found and found[0].difference.high < GAIN), None)
+            if enough is None:
+                said.append(f"{strategy}: no fewer than {self.counts[-1]} are shown to be enough")
+            else:
+                gain = in_points(gains[enough][0].difference)
+                said.append(f"{strategy}: {enough} (the gain of {self.counts[-1]} is {gain} points)")
+        return [f"Enough, with less than {100 * GAIN:g} points to gain: {'; '.join(said)}."]
+
+    def picture(self, comparison: Comparison, held: Mapping[str, Sequence[Contrast]]) -> go.Figure:
+        """Draw the best accuracy against the number of evaluations."""
+        figure = canvas("evaluations", "best feasible validation accuracy, %")
+        best = {line.variant: line.best for line in comparison.lines}
+        for strategy, colour in zip(self.strategies, COLOURS, strict=False):
+            there = [count for count in self.counts if f"{strategy} {count}" in best]
+            values = [best[f"{strategy} {count}"] for count in there]
+            line_with_whiskers(figure, there, values, strategy, colour)
+        figure.update_xaxes(type="log", tickvals=list(self.counts))
+        return figure

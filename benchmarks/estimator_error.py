@@ -10,28 +10,27 @@ are a biased choice, so they are shown apart. ``--longer K`` fine-tunes all of t
 
 import argparse
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import optuna
 import torch
+from optuna.trial import FrozenTrial
 from rich.console import Console
 from rich.table import Table
 
-from lightning_snn.files import read_json
+from lightning_snn._command import run_command
 from lightning_snn.files import write_json
 from lightning_snn.seeds import seed_for
 from search.baseline import open_baseline
 from search.budget import Budget
 from search.budget import project
-from search.configuration import restore_config
 from search.configuration import shared_folders
 from search.estimator import Estimator
-from search.estimator import build_estimator
 from search.evaluator import Evaluator
 from search.objective import is_feasible
-from search.sampling import Sample
+from search.record import read_record
 from search.space import SearchContext
 from search.space import build_context
 from search.space import refine_target_cost
@@ -40,29 +39,34 @@ from search.task import SearchTask
 RANDOM, SEARCHED, BAND = 4, 4, 0.1
 
 
-def main() -> None:
-    """Measure and print."""
+def main() -> int:
+    """Measure and print; return the exit code."""
+    return run_command(_measure, None, _parser().format_help, after_interrupt="Give the command again.")
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
     parser.add_argument("--longer", type=int, default=1, help="also fine-tune this many times as long")
     parser.add_argument("--data-root", help="folder of the data sets, where the run's own setting was another")
-    arguments = parser.parse_args()
-    config = restore_config(arguments.run)
+    return parser
+
+
+def _measure(words: Sequence[str]) -> int:
+    arguments = _parser().parse_args(words)
+    record = read_record(arguments.run)
+    config, samples, estimator = record.config, record.samples, record.estimator
     if arguments.data_root:
         config.data.root = arguments.data_root
     torch.set_num_threads(config.threads)
-    dense, folder = shared_folders(config)
+    dense, _ = shared_folders(config)
     task = SearchTask(config)
     baseline = open_baseline(task, dense)
     budget = Budget.of(baseline.validation.synops.total, fraction=config.budget.target, synops=config.budget.synops)
-    samples = [Sample(**read_json(file)) for file in sorted(folder.glob("*.json"))]
-    estimator = build_estimator(config.estimator.name, config.estimator.confidence).fit(
-        [sample.pre for sample in samples], [sample.post for sample in samples]
-    )
     context = build_context(baseline, budget, low=config.space.low, evaluations=config.strategy.evaluations)
     context = refine_target_cost(context, samples, estimator, budget)
     chosen = [("random", widths) for widths in random_widths(context, config.seed)]
-    chosen += [("searched", widths) for widths in searched_widths(arguments.run, context)]
+    chosen += [("searched", widths) for widths in searched_widths(record.trials, context)]
     rows = []
     for times in sorted({1, arguments.longer}):
         for number, (kind, widths) in enumerate(chosen):
@@ -71,6 +75,7 @@ def main() -> None:
             print(rows[-1], flush=True)
     write_json(arguments.run / "estimator_error.json", {"samples": len(samples), "networks": rows})
     Console().print(summary(rows, len(samples)))
+    return 0
 
 
 def random_widths(context: SearchContext, seed: int) -> list[tuple[int, ...]]:
@@ -90,10 +95,9 @@ def random_widths(context: SearchContext, seed: int) -> list[tuple[int, ...]]:
     ]
 
 
-def searched_widths(run: Path, context: SearchContext) -> list[tuple[int, ...]]:
+def searched_widths(trials: Sequence[FrozenTrial], context: SearchContext) -> list[tuple[int, ...]]:
     """Return the widths of the best feasible trials, each once."""
-    study = optuna.load_study(study_name="search", storage=f"sqlite:///{run / 'study.db'}")
-    feasible = sorted((t for t in study.trials if is_feasible(t)), key=lambda t: t.value or 0.0, reverse=True)
+    feasible = sorted(filter(is_feasible, trials), key=lambda trial: trial.user_attrs["accuracy"], reverse=True)
     widths = dict.fromkeys(tuple(t.user_attrs["widths"][name] for name in context.names) for t in feasible)
     return list(widths)[:SEARCHED]
 
@@ -140,4 +144,4 @@ def summary(rows: list[dict[str, Any]], samples: int) -> Table:
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

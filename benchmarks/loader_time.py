@@ -12,6 +12,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from collections.abc import Sequence
 from typing import ParamSpec
 from typing import TypeVar
 
@@ -21,6 +22,7 @@ from torch import nn
 
 from conf.loading import load
 from conf.schema import TrainConfig
+from lightning_snn._command import run_command
 from lightning_snn.forward import run_network
 from lightning_snn.forward import to_time_first
 from lightning_snn.task import Task
@@ -29,14 +31,22 @@ Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 
-def main() -> None:
-    """Measure and print a table in Markdown."""
+def main() -> int:
+    """Measure and print a table in Markdown; return the exit code."""
+    return run_command(_measure, None, _parser().format_help, after_interrupt="Give the command again.")
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", nargs="+")
     parser.add_argument("--root", default="data", help="folder of the data sets")
     parser.add_argument("--network", default="vgg_small")
     parser.add_argument("--batches", type=int, default=10)
-    arguments, settings = parser.parse_known_args()
+    return parser
+
+
+def _measure(words: Sequence[str]) -> int:
+    arguments, settings = _parser().parse_known_args(words)
     print("| data | network | T | batch | device | setup s | load ms | vary ms | step ms | share of load and vary |")
     print("|---|---|---|---|---|---|---|---|---|---|")
     for name in arguments.data:
@@ -44,6 +54,7 @@ def main() -> None:
         config = load(TrainConfig, "train", [*chosen, "--training", "digits", *settings])
         torch.set_num_threads(config.threads)
         print(row(config, arguments.batches), flush=True)
+    return 0
 
 
 def row(config: TrainConfig, batches: int) -> str:
@@ -92,4 +103,4 @@ def timed(
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -21,6 +21,8 @@ from _rivals_rows import DATA
 from _rivals_rows import Row
 from _rivals_rows import rows
 
+from lightning_snn.errors import nearest
+
 KEPT = ("pruner", "options", "network", "time_steps", "samples", "epochs", "baseline", "result", "budget", "seconds")
 """What is kept of a row's ``result.json``, beside its notes."""
 
@@ -38,6 +40,9 @@ def main() -> int:
     parser.add_argument("--report", action="store_true", help="write tables and picture, and do nothing else")
     chosen = parser.parse_args()
     methods = [each.strip() for each in chosen.methods.split(",") if each.strip()]
+    known = {row.method.replace(",", "") for row in rows()}
+    if unknown := [each for each in methods if each not in known]:
+        parser.error(f"no method is called {unknown[0]!r}. {nearest(unknown[0], known)}")
     left = [
         row
         for row in rows()

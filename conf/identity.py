@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from conf.schema import RunConfig
+from conf.schema import TaskConfig
 
 
 def leaves(values: Mapping[str, Any], separator: str = ".", prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -28,8 +29,8 @@ def digest(values: Any) -> str:
 def identity(config: RunConfig) -> dict[str, Any]:
     """Return what makes a run the run it is: all settings but those that only say where and how it is carried out."""
     values = dataclasses.asdict(config)
-    for key in ("name", "runs", "threads", "logger"):
-        del values[key]
+    for key in ("name", "runs", "threads", "logger", "workers", "task", "reference"):
+        values.pop(key, None)
     del values["data"]["root"]
     values.get("estimator", {}).pop("workers", None)
     if values.get("pruning", {}).get("name") == "none":
@@ -45,8 +46,12 @@ def run_name(config: RunConfig, *parts: str) -> str:
     """
     if config.name is not None:
         return config.name
-    network = (config.network._target_ or config.network.name).rsplit(".", 1)[-1]
-    return "-".join((config.data.name, network, *parts, f"s{config.seed}", digest(identity(config))))
+    return "-".join((config.data.name, network_name(config), *parts, f"s{config.seed}", digest(identity(config))))
+
+
+def network_name(config: TaskConfig) -> str:
+    """Return what a network is called in a few words: its class, where it is one's own."""
+    return (config.network._target_ or config.network.name).rsplit(".", 1)[-1]
 
 
 def dense_folder(config: RunConfig) -> Path:

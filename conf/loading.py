@@ -118,9 +118,11 @@ def load(
     assert isinstance(plain, dict)
     for other in (_sections(SearchConfig, TrainConfig) - _sections(schema)) | {"experiment"}:
         plain.pop(other, None)
+    if "trainer.devices" not in _keys(schema(), ""):  # the command trains nothing
+        plain["trainer"] = {key: value for key, value in plain.get("trainer", {}).items() if key == "accelerator"}
     for section, values in (recorded or {}).items():
         if section not in picked:
-            plain[section] = {**plain[section], **values} if isinstance(values, Mapping) else values
+            plain[section] = {**plain.get(section, {}), **values} if isinstance(values, Mapping) else values
     try:
         config = OmegaConf.merge(config, plain)
         for key, value in settings:

@@ -76,7 +76,7 @@ class TrainingConfig:
     learning_rate: float = 0.1
     """Peak; after the warm-up it falls to 0 as a cosine, by step."""
     momentum: float = 0.9
-    """Momentum of ``sgd``."""
+    """Momentum of ``sgd``, between 0 and 1."""
     weight_decay: float = 5e-5
     """Weight decay of all parameters."""
     warmup_epochs: int = 1
@@ -86,21 +86,23 @@ class TrainingConfig:
     loss: str = "mean"
     """``mean``: cross-entropy of the mean over time steps; ``tet``: of every time step (TET)."""
     tet_lambda: float = 0.05
-    """Weight of the second term of ``tet``."""
+    """Weight of the second term of ``tet``, between 0 and 1."""
     tet_phi: float = 1.0
     """Value that the second term of ``tet`` pulls the logits to."""
     single_step_epochs: int = 0
     """Epochs at the start that show an image once (T = 1), which costs a T-th. For images only. Ours."""
 
-    def __post_init__(self) -> None:
-        """Check ranges."""
-        _at_least("epochs", self.epochs, 1)
-        _at_least("single_step_epochs", self.single_step_epochs, 0)
-        _at_least("warmup_epochs", self.warmup_epochs, 0)
-        _above_zero("learning_rate", self.learning_rate)
-        _one_of("optimizer", self.optimizer, ("sgd", "adamw"))
-        _one_of("loss", self.loss, ("mean", "tet"))
-        _within("label_smoothing", self.label_smoothing, 0.0, 1.0)
+    def check(self, section: str) -> None:
+        """Check ranges; ``section`` is where the recipe stands."""
+        _at_least(f"{section}.epochs", self.epochs, 1)
+        _at_least(f"{section}.single_step_epochs", self.single_step_epochs, 0)
+        _at_least(f"{section}.warmup_epochs", self.warmup_epochs, 0)
+        _above_zero(f"{section}.learning_rate", self.learning_rate)
+        _at_least(f"{section}.weight_decay", self.weight_decay, 0.0)
+        _one_of(f"{section}.optimizer", self.optimizer, ("sgd", "adamw"))
+        _one_of(f"{section}.loss", self.loss, ("mean", "tet"))
+        for key in ("momentum", "label_smoothing", "tet_lambda"):
+            _within(f"{section}.{key}", getattr(self, key), 0.0, 1.0)
 
 
 @dataclass
@@ -160,7 +162,7 @@ class SpaceConfig:
     skip_unsupported: bool = False
     """Whether channels that cannot be followed stay; else such a network is refused. Through attention, say."""
     criterion: str = "l1"
-    """Channels that go first: least ``l1`` of weights, ``bn_gamma`` or ``activity``, or ``random``."""
+    """Channels that go first: least ``l1``, ``bn_gamma``, ``activity`` or ``taylor``; or ``random``."""
     recalibration_batches: int = 8
     """Training batches that measure batch norm anew after pruning; 0: none."""
     recalibration_batch_size: int = 128
@@ -229,12 +231,12 @@ class BudgetConfig:
 
 @dataclass
 class RewardConfig:
-    """What a trial is worth (``search.reward``)."""
+    """What a trial is worth (``search.reward``); with projection always its accuracy, as all are within the budget."""
 
     form: str = "linear"
-    """What a trial is worth: ``linear``, ``two-sided``, ``replace``, ``cliff``, ``power``, ``amc-log`` or ``plain``."""
+    """Without projection: ``linear``, ``two-sided``, ``replace``, ``cliff``, ``power``, ``amc-log`` or ``plain``."""
     beta: float = 3.0
-    """Accuracy lost per unit of SynOps / target above 1."""
+    """Without projection: accuracy lost per unit of SynOps / target above 1."""
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -276,11 +278,21 @@ class LoggerConfig:
 
 
 @dataclass
-class TrainerConfig:
-    """Arguments of Lightning's ``Trainer``."""
+class DeviceConfig:
+    """Where networks run."""
 
     accelerator: str = "auto"
     """Where networks run: ``auto``, ``cpu`` or ``gpu``."""
+
+    def __post_init__(self) -> None:
+        """Check names."""
+        _one_of("trainer.accelerator", self.accelerator, ("auto", "cpu", "gpu"))
+
+
+@dataclass
+class TrainerConfig(DeviceConfig):
+    """Arguments of Lightning's ``Trainer``."""
+
     devices: int = 1
     """Processes that train one network together (DDP). Each has its share of the samples, and batches of its own."""
     precision: str = "32-true"
@@ -290,7 +302,7 @@ class TrainerConfig:
 
     def __post_init__(self) -> None:
         """Check names."""
-        _one_of("trainer.accelerator", self.accelerator, ("auto", "cpu", "gpu"))
+        super().__post_init__()
         _one_of("trainer.precision", self.precision, ("32-true", "bf16-mixed"))
         _at_least("trainer.devices", self.devices, 1)
 
@@ -306,7 +318,7 @@ class TaskConfig:
     data: DataConfig = field(default_factory=DataConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     synops: SynOpsConfig = field(default_factory=SynOpsConfig)
-    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    trainer: DeviceConfig = field(default_factory=DeviceConfig)
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -322,6 +334,7 @@ class RunConfig(TaskConfig):
     """Folder of the run, below ``runs``; null: main settings and a hash of all."""
     runs: str = "runs"
     """Folder of all runs."""
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     finetuning: TrainingConfig = field(default_factory=TrainingConfig)
     baseline: BaselineConfig = field(default_factory=BaselineConfig)
@@ -330,6 +343,8 @@ class RunConfig(TaskConfig):
     def __post_init__(self) -> None:
         """Check ranges."""
         super().__post_init__()
+        self.training.check("training")
+        self.finetuning.check("finetuning")
         if self.name is not None and not re.fullmatch(r"[^\W_][\w.-]*", self.name):
             raise ConfigError(
                 f"name is that of a folder below runs, found {self.name!r}. "
@@ -393,9 +408,9 @@ class SearchConfig(RunConfig):
             )
 
 
-def _at_least(key: str, value: int, least: int) -> None:
-    if value < least:
-        raise ConfigError(f"{key} must be at least {least}, found {value}.")
+def _at_least(key: str, value: float, least: float) -> None:
+    if not value >= least:
+        raise ConfigError(f"{key} must be at least {least:g}, found {value:g}.")
 
 
 def _above_zero(key: str, value: float) -> None:
@@ -429,6 +444,7 @@ class CompareConfig(SearchConfig):
     def __post_init__(self) -> None:
         """Check ranges."""
         super().__post_init__()
+        _shares_only(self.budget)
         _at_least("workers", self.workers, 1)
         _each_once("strategies", self.strategies)
         _each_once("seeds", self.seeds)
@@ -451,8 +467,17 @@ class AblateConfig(SearchConfig):
     def __post_init__(self) -> None:
         """Check ranges."""
         super().__post_init__()
+        _shares_only(self.budget)
         _at_least("workers", self.workers, 1)
         _each_once("seeds", self.seeds)
+
+
+def _shares_only(budget: BudgetConfig) -> None:
+    if budget.synops is not None:
+        raise ConfigError(
+            f"Seeds are compared at shares of the dense network's SynOps, found budget.synops={budget.synops:g}. "
+            "Give budget.target."
+        )
 
 
 def _one_of(key: str, value: str, names: tuple[str, ...]) -> None:

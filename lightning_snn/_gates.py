@@ -15,7 +15,7 @@ from torch import Tensor
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
-from lightning_snn.pruners._masks import optimizer_memory
+from lightning_snn.pruners.masks import optimizer_memory
 from lightning_snn.surgery import ChannelPlan
 
 

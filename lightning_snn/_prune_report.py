@@ -30,9 +30,9 @@ from lightning_snn.forward import to_time_first
 from lightning_snn.inference import Evaluation
 from lightning_snn.progress import Phase
 from lightning_snn.progress import SizedIterable
-from lightning_snn.pruners._masks import Masks
-from lightning_snn.pruners._pruner import Pruned
-from lightning_snn.pruners._pruner import Pruner
+from lightning_snn.pruners.masks import Masks
+from lightning_snn.pruners.pruner import Pruned
+from lightning_snn.pruners.pruner import Pruner
 from lightning_snn.synops import SynOpsMeter
 from lightning_snn.task import Batch
 from lightning_snn.task import Task

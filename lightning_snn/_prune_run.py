@@ -37,10 +37,10 @@ from lightning_snn.history import History
 from lightning_snn.progress import EpochProgress
 from lightning_snn.progress import Reporter
 from lightning_snn.pruners import build_pruner
-from lightning_snn.pruners._masks import save_masks
-from lightning_snn.pruners._pruner import Pruned
-from lightning_snn.pruners._pruner import Pruner
 from lightning_snn.pruners.bench import Bench
+from lightning_snn.pruners.masks import save_masks
+from lightning_snn.pruners.pruner import Pruned
+from lightning_snn.pruners.pruner import Pruner
 from lightning_snn.run_folder import RunFolder
 from lightning_snn.seeds import seed_for
 from lightning_snn.task import Task

@@ -10,6 +10,7 @@ from typing import Any
 from typing import Protocol
 
 from conf.identity import leaves
+from conf.identity import network_name
 from conf.identity import run_name
 from conf.schema import TrainConfig
 from lightning_snn._wandb import start_wandb
@@ -54,9 +55,8 @@ class WandbTracker:
         Raises:
             RunError: If it does not start.
         """
-        name, network = train_run_name(config), (config.network._target_ or config.network.name).rsplit(".", 1)[-1]
-        group = f"{config.data.name}-{network}-train"
-        self._run = start_wandb(config, folder, name=name, group=group, tags=["train"])
+        group = f"{config.data.name}-{network_name(config)}-train"
+        self._run = start_wandb(config, folder, name=train_run_name(config), group=group, tags=["train"])
         self._is_finished = False
 
     def epoch(self, row: Row) -> None:

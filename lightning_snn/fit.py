@@ -204,12 +204,15 @@ def _shapes(state: Mapping[str, Tensor]) -> dict[str, torch.Size]:
 
 
 class quiet_lightning(warnings.catch_warnings):
-    """Silence Lightning's hints about devices, workers and folders while it trains for us."""
+    """Silence Lightning's hints about devices, workers and folders, and those of what it calls, while it trains for us.
+
+    A network's own warnings are heard.
+    """
 
     def __enter__(self) -> Any:
         """Raise the level of Lightning's loggers."""
         entered = super().__enter__()
-        warnings.simplefilter("ignore")
+        warnings.filterwarnings("ignore", module=r"(pytorch_lightning|lightning_fabric|torch|torchmetrics)(\.|$)")
         self._loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
         self._levels = [logger.level for logger in self._loggers]
         for logger in self._loggers:

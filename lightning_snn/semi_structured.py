@@ -18,8 +18,6 @@ from lightning_snn.errors import PruningError
 from lightning_snn.pruners._blocks import Pattern
 from lightning_snn.pruners._blocks import assert_pattern
 
-TWO_OF_FOUR = "2:4"
-
 
 def weight_matrix(layer: WeightedLayer, blocks: str = "channels") -> Tensor:
     """Return a layer's weight as ``[O, K]``, each block of the pattern in neighbouring columns.

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from conf import help as conf_help
 from conf.identity import digest
+from conf.identity import identity
+from conf.identity import network_name
 from conf.loading import load
 from conf.loading import parse_arguments
 from conf.schema import AblateConfig
@@ -59,8 +61,8 @@ def _ablate(arguments: Sequence[str]) -> int:
 
     ablation: Ablation = pkgutil.resolve_name(ABLATIONS[question][0])
     settings = [f"{key}={value}" for key, value in parse_arguments(rest) if key not in OWN]
-    named = f"{question}-{config.data.name}-{config.network.name}"
-    name = config.name or f"ablate-{named}-{digest([config.seeds, config.budget.target, settings])}"
+    named = f"{question}-{config.data.name}-{network_name(config)}"
+    name = config.name or f"ablate-{named}-{digest(identity(config))}"
     setting = Setting(config, settings, Path(config.runs) / name)
     console = Console()
     torch.set_num_threads(config.threads)

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from conf import help as conf_help
 from conf.identity import digest
+from conf.identity import identity
+from conf.identity import network_name
 from conf.loading import load
 from conf.loading import parse_arguments
 from conf.schema import CompareConfig
@@ -56,8 +58,8 @@ def _compare(arguments: Sequence[str]) -> int:
     from search.comparison.run import About
     from search.comparison.run import run_comparison  # only now, with a valid command line
 
-    named = f"{config.data.name}-{config.network.name}"
-    name = config.name or f"compare-{named}-{digest([config.strategies, config.seeds, config.targets])}"
+    network = network_name(config)
+    name = config.name or f"compare-{config.data.name}-{network}-{digest(identity(config))}"
     settings = [f"{key}={value}" for key, value in parse_arguments(arguments) if key not in OWN]
     settings.append(f"strategy.evaluations={config.strategy.evaluations}")
     if config.logger.name != "none" and config.logger.group is None:
@@ -69,7 +71,7 @@ def _compare(arguments: Sequence[str]) -> int:
         seeds=config.seeds,
     )
     about = About(
-        title=f"{config.network.name} on {config.data.name}: {', '.join(config.strategies)}",
+        title=f"{network} on {config.data.name}: {', '.join(config.strategies)}",
         command=shlex.join(["python", "-m", "search.compare", *arguments]),
         reference=config.reference,
     )

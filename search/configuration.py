@@ -8,6 +8,7 @@ from pathlib import Path
 
 from conf import identity
 from conf.loading import load
+from conf.loading import parse_arguments
 from conf.loading import say
 from conf.schema import ConfigError
 from conf.schema import SearchConfig
@@ -17,9 +18,17 @@ def load_config(arguments: Sequence[str]) -> SearchConfig:
     """Compose and validate the configuration of one search.
 
     Raises:
-        ConfigError: If a key, a name or a value is wrong; the message names the nearest valid one.
+        ConfigError: If a key, a name or a value is wrong; the message names the nearest valid one. Or if a reward is
+            given that has no effect.
     """
-    return load(SearchConfig, "search", arguments)
+    config = load(SearchConfig, "search", arguments)
+    given = [key for key, _ in parse_arguments(arguments) if key.startswith("reward.")]
+    if given and config.budget.projection:
+        raise ConfigError(
+            f"{given[0]} has no effect: with projection all proposals are within the budget and worth their accuracy. "
+            "Leave it out, or add --budget.projection false."
+        )
+    return config
 
 
 def restore_config(run: Path) -> SearchConfig:

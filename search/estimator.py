@@ -41,6 +41,8 @@ class Prediction:
 class Estimator(Protocol):
     """What every estimator offers."""
 
+    name: str
+    """As in :data:`ESTIMATORS`."""
     slope: float
     intercept: float
 
@@ -56,6 +58,7 @@ class Estimator(Protocol):
 class LinearEstimator:
     """The line of the module docstring."""
 
+    name = "linear"
     least_samples = 3
 
     def __init__(self, confidence: float = 0.95) -> None:
@@ -99,6 +102,7 @@ class LinearEstimator:
 class RatioEstimator:
     """A line through the origin, ``post = c * pre``; what is left when the fitted line cannot be trusted."""
 
+    name = "ratio"
     least_samples = 2
 
     def __init__(self, confidence: float = 0.95) -> None:
@@ -129,9 +133,11 @@ class RatioEstimator:
 class IdentityEstimator:
     """No estimator: SynOps after fine-tuning are taken for those before, without a margin. A control."""
 
+    name = "identity"
+
     def __init__(self, confidence: float = 0.95) -> None:
         """Take the argument of its rivals; it has no bounds to set."""
-        self.slope, self.intercept, self.sigma = 1.0, 0.0, 0.0
+        self.slope, self.intercept = 1.0, 0.0
 
     def fit(self, pre: ArrayLike, post: ArrayLike) -> "IdentityEstimator":
         """Learn nothing."""
@@ -144,7 +150,7 @@ class IdentityEstimator:
 
 
 ESTIMATORS: Final[Mapping[str, Callable[[float], Estimator]]] = MappingProxyType(
-    {"linear": LinearEstimator, "ratio": RatioEstimator, "identity": IdentityEstimator}
+    {each.name: each for each in (LinearEstimator, RatioEstimator, IdentityEstimator)}
 )
 
 

@@ -1,4 +1,4 @@
-"""The four pictures of a run.
+"""The pictures of a run.
 
 Each function takes plain parts of a run and returns a Matplotlib figure of its own, without the global state of
 pyplot; :func:`figure_svg` and :func:`figure_png` turn it into text or bytes. SynOps are shares of the dense

@@ -12,7 +12,6 @@ from lightning_snn.inference import Evaluation
 from lightning_snn.seeds import seed_for
 from search.budget import Budget
 from search.budget import project
-from search.budget import widths_of
 from search.evaluator import Evaluator
 from search.objective import candidate_of
 from search.space import SearchContext
@@ -76,13 +75,12 @@ def finetune_within_budget(
 def _tighter(widths: tuple[int, ...], measured: Evaluation, context: SearchContext, budget: Budget) -> tuple[int, ...]:
     """Scale the static cost of ``widths`` by how far the measurement, with its error, lies above the aim."""
     found = measured.synops.total + 2.0 * measured.synops.standard_error
-    least = context.cost(widths_of([context.low] * len(context.full), context.full))
     return tuple(
         project(
             [width / full for width, full in zip(widths, context.full, strict=True)],
             context.full,
             low=context.low,
             cost=context.cost,
-            target=max(least, context.cost(widths) * AIM * budget.target / found),
+            target=max(context.least_cost, context.cost(widths) * AIM * budget.target / found),
         )
     )

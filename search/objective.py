@@ -78,12 +78,11 @@ class Objective:
     def _onto_budget(self, ratios: list[float]) -> tuple[Candidate, int]:
         """Project by static cost, measure, correct the cost by what was measured; at most ``PASSES`` times."""
         full, low, cost = self.context.full, self.context.low, self.context.cost
-        least = cost(widths_of([low] * len(full), full))
         aim = pre_for_upper(self.estimator, AIM * self.budget.target, self.budget.baseline)
         target = self.context.target_cost
         measured: list[tuple[float, Candidate]] = []
         for _ in range(PASSES):
-            widths = project(ratios, full, low=low, cost=cost, target=max(least, target))
+            widths = project(ratios, full, low=low, cost=cost, target=max(self.context.least_cost, target))
             candidate = self.evaluator.evaluate(widths)
             use = float(self.estimator.predict(candidate.synops).upper) / self.budget.target
             measured.append((use, candidate))

@@ -1,6 +1,9 @@
 """What worker processes of ours have in common."""
 
+import ctypes
+import gc
 import os
+import sys
 from multiprocessing import parent_process
 
 
@@ -10,3 +13,16 @@ def end_with_parent() -> None:
     assert parent is not None
     parent.join()
     os._exit(1)
+
+
+def give_memory_back() -> None:
+    """Return freed memory to the system.
+
+    The C library of Linux keeps what it may need again: a process that carries out one search after the other grew by
+    some 200 MB a search on CIFAR-10, of which all but 5 MB were free.
+    """
+    gc.collect()
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # not every C library has it
+        if trim is not None:
+            trim(0)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
+from conf.identity import network_name
 from conf.schema import SearchConfig
 from lightning_snn.describe import data_notes
 from lightning_snn.describe import describe_network
@@ -85,7 +86,8 @@ def describe_run(
             "samples": len(samples),
             "slope": estimator.slope,
             "intercept": estimator.intercept,
-            "holdout_mae_fraction": holdout_error(samples, budget, config.estimator.name),
+            "name": estimator.name,
+            "holdout_mae_fraction": holdout_error(samples, budget, estimator.name),
             "predicted_synops": chosen["predicted_synops"],
             "lower": chosen["lower"],
             "upper": chosen["upper"],
@@ -152,7 +154,7 @@ def describe_study(config: SearchConfig, budget: Budget) -> dict[str, Any]:
     return {
         "strategy": config.strategy.name,
         "data": config.data.name,
-        "network": config.network.name,
+        "network": network_name(config),
         "seed": config.seed,
         "target_synops": budget.target,
         "dense_synops": budget.baseline,

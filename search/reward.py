@@ -2,13 +2,13 @@
 
 With ``u = synops / target`` and accuracy A in [0, 1]:
 
-    linear     A - beta max(0, u - 1)        default; one-sided form of TuNAS's absolute reward
+    linear     A - beta max(0, u - 1)        default without projection; one-sided form of TuNAS's absolute reward
     two-sided  A - beta |u - 1|              TuNAS
     replace    A if u <= 1 else 1 - u        Distiller, "punish-agent"
     cliff      A + 1 if u <= 1.002 else -3 - u     after Distiller, with u for its density
     power      A u^-beta if u > 1 else A     MnasNet (its w is -beta)
     amc-log    -(1 - A) ln(synops)           AMC, SynOps in place of FLOPs
-    plain      A                             AMC; only together with projection
+    plain      A                             AMC; with projection always, as all proposals are within the budget
 
 SPEAR's own Eqs. 4-6 could not be read: that this family stands for its "target-aware reward" is ours, and so is
 beta = 3. The linear form is exact where beta exceeds the accuracy gained per unit of u above the budget.

@@ -33,6 +33,7 @@ from lightning_snn.files import write_json
 from lightning_snn.seeds import seed_for
 from search.budget import Budget
 from search.budget import project
+from search.budget import widths_of
 from search.cost import CostModel
 from search.errors import SearchError
 from search.estimator import Estimator
@@ -80,7 +81,7 @@ def draw_widths(
     groups, dense = len(full), cost(full)
     sobol = qmc.Sobol(groups + 1, scramble=True, rng=seed_for(seed, "sobol"))
     points = sobol.random_base2((max(count, 2) - 1).bit_length())[:count]
-    least = cost([max(1, round(low * channels)) for channels in full])
+    least = cost(widths_of([low] * groups, full))
     drawn = []
     for point in points:
         level = (LEVELS[0] + (LEVELS[1] - LEVELS[0]) * point[-1]) * fraction
@@ -183,7 +184,7 @@ class Sampling:
         for index in indices:
             file = self._folder / f"{index:03d}.json"
             if file.exists():
-                done[index] = _read(file)
+                done[index] = _read(file, self._widths[index])
                 on_sample(done[index])
             else:
                 missing.append((self._widths[index], index, self._checkpoints(index)))
@@ -213,13 +214,19 @@ class Sampling:
         yield from (each.result() for each in as_completed([pool.submit(_take_in_worker, job) for job in jobs]))
 
 
-def _read(file: Path) -> Sample:
+def _read(file: Path, widths: Sequence[int]) -> Sample:
     try:
-        return Sample(**read_json(file))
+        sample = Sample(**read_json(file))
     except TypeError as error:
         raise SearchError(
             f"{file} is no sample ({error}). Delete it; the command that made it makes it again."
         ) from error
+    if sample.widths != list(widths):
+        raise SearchError(
+            f"{file} is a sample of other widths than are drawn now: {sample.widths} in place of {list(widths)}. "
+            f"Delete {file.parent}; its samples are made again."
+        )
+    return sample
 
 
 def fitted(samples: Sequence[Sample], config: EstimatorConfig) -> Estimator:

@@ -78,6 +78,16 @@ class SearchContext:
         """Return the static SynOps of the dense network."""
         return self.cost(self.full)
 
+    @property
+    def least_widths(self) -> list[int]:
+        """Return the channels of each group of the smallest network."""
+        return widths_of([self.low] * len(self.full), self.full)
+
+    @cached_property
+    def least_cost(self) -> float:
+        """Return the static SynOps of the smallest network."""
+        return self.cost(self.least_widths)
+
     def dynamic_features(self, t: int, actions: Sequence[float]) -> list[float]:
         """Return what the keep ratios of the first ``t`` groups leave: the changing part of the agent's state.
 
@@ -132,11 +142,10 @@ def refine_target_cost(
     samples' spread of levels centred on the target). Never less than the smallest network, so that a budget that
     turns out too tight is missed by every strategy alike, and reported.
     """
-    least = context.cost(widths_of([context.low] * len(context.full), context.full))
     allowed = pre_for_upper(estimator, budget.target, budget.baseline)
     if not samples:
-        return replace(context, target_cost=max(least, allowed))
+        return replace(context, target_cost=max(context.least_cost, allowed))
     static = np.array([context.cost(sample.widths) for sample in samples])
     pre = np.array([sample.pre for sample in samples])
     expected = allowed * float(static @ static) / float(static @ pre)
-    return replace(context, target_cost=max(least, expected))
+    return replace(context, target_cost=max(context.least_cost, expected))

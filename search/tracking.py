@@ -17,6 +17,7 @@ from optuna.trial import FrozenTrial
 from PIL import Image
 
 from conf.identity import leaves
+from conf.identity import network_name
 from conf.schema import SearchConfig
 from lightning_snn._wandb import start_wandb
 from search.configuration import run_name
@@ -179,4 +180,4 @@ def _group(config: SearchConfig) -> str:
     """Return what runs that differ in strategy and seed have in common."""
     budget = config.budget
     target = f"{budget.target:g}" if budget.synops is None else f"{budget.synops:g}synops"
-    return f"{config.data.name}-{(config.network._target_ or config.network.name).rsplit('.', 1)[-1]}-{target}"
+    return f"{config.data.name}-{network_name(config)}-{target}"

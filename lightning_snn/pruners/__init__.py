@@ -12,8 +12,8 @@ from lightning_snn.errors import PruningError
 from lightning_snn.errors import nearest
 
 if TYPE_CHECKING:
-    from lightning_snn.pruners._pruner import Pruner
     from lightning_snn.pruners.bench import Bench
+    from lightning_snn.pruners.pruner import Pruner
 
 PRUNERS: Final[Mapping[str, str]] = MappingProxyType(
     {

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from lightning_snn.errors import PruningError
-from lightning_snn.pruners._pruner import Pruned
-from lightning_snn.pruners._pruner import Pruner
-from lightning_snn.pruners._pruner import one_strength
 from lightning_snn.pruners.bench import Bench
+from lightning_snn.pruners.pruner import Pruned
+from lightning_snn.pruners.pruner import Pruner
+from lightning_snn.pruners.pruner import one_strength
 from lightning_snn.surgery import ChannelPlan
 
 Scores = Mapping[str, NDArray[np.float64]]

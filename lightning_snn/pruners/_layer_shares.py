@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from lightning_snn.errors import PruningError
-from lightning_snn.pruners._masks import Masks
+from lightning_snn.pruners.masks import Masks
 
 FLOOR = 0.01
 """Share of each layer's weights that lives whatever the scores are, the largest; at least one weight. Ours."""

@@ -22,12 +22,12 @@ from lightning_snn._next_neuron import next_neurons
 from lightning_snn.errors import PruningError
 from lightning_snn.pruners._blocks import Pattern
 from lightning_snn.pruners._blocks import assert_pattern
-from lightning_snn.pruners._masks import Masks
-from lightning_snn.pruners._masks import apply_masks_
-from lightning_snn.pruners._masks import network_of
-from lightning_snn.pruners._pruner import Pruned
-from lightning_snn.pruners._pruner import Pruner
 from lightning_snn.pruners.bench import Bench
+from lightning_snn.pruners.masks import Masks
+from lightning_snn.pruners.masks import apply_masks_
+from lightning_snn.pruners.masks import network_of
+from lightning_snn.pruners.pruner import Pruned
+from lightning_snn.pruners.pruner import Pruner
 
 
 class NMPruner(Pruner):

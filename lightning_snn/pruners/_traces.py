@@ -31,7 +31,7 @@ from lightning_snn._fan_out import weighted_layers
 from lightning_snn._next_neuron import next_neurons
 from lightning_snn.errors import PruningError
 from lightning_snn.forward import run_network
-from lightning_snn.pruners._masks import Masks
+from lightning_snn.pruners.masks import Masks
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ from torch import nn
 from lightning_snn._fan_out import weighted_layers
 from lightning_snn.connectivity import live_weights
 from lightning_snn.pruners._layer_shares import least_live
-from lightning_snn.pruners._masks import Masks
-from lightning_snn.pruners._masks import apply_masks_
-from lightning_snn.pruners._pruner import Pruned
-from lightning_snn.pruners._pruner import Pruner
-from lightning_snn.pruners._pruner import one_strength
 from lightning_snn.pruners.bench import Bench
+from lightning_snn.pruners.masks import Masks
+from lightning_snn.pruners.masks import apply_masks_
+from lightning_snn.pruners.pruner import Pruned
+from lightning_snn.pruners.pruner import Pruner
+from lightning_snn.pruners.pruner import one_strength
 
 Allocation = Callable[[int], Masks]
 """Number of live weights -> which ones."""

@@ -8,12 +8,12 @@ from torch import nn
 from lightning_snn._fan_out import weighted_layers
 from lightning_snn.pruners._layer_shares import lamp_scores
 from lightning_snn.pruners._layer_shares import ranked
-from lightning_snn.pruners._pruner import Pruned
 from lightning_snn.pruners._traces import Traces
 from lightning_snn.pruners._traces import distortion_bounds
 from lightning_snn.pruners._traces import measure_traces
 from lightning_snn.pruners._weights import Allocation
 from lightning_snn.pruners._weights import WeightPruner
+from lightning_snn.pruners.pruner import Pruned
 
 
 class Lamp(WeightPruner):

@@ -17,8 +17,8 @@ from lightning_snn.pruners._blocks import top_n
 from lightning_snn.pruners._n_m import MaskedWeight
 from lightning_snn.pruners._n_m import NMPruner
 from lightning_snn.pruners._n_m import TrainedNM
-from lightning_snn.pruners._pruner import Pruned
 from lightning_snn.pruners.bench import Bench
+from lightning_snn.pruners.pruner import Pruned
 from lightning_snn.seeds import seed_for
 
 

@@ -12,10 +12,10 @@ from lightning_snn.pruners._channels import ChannelPruner
 from lightning_snn.pruners._channels import Scores
 from lightning_snn.pruners._layer_shares import by_layer
 from lightning_snn.pruners._layer_shares import uniform_counts
-from lightning_snn.pruners._pruner import Pruner
 from lightning_snn.pruners._weights import Allocation
 from lightning_snn.pruners._weights import WeightPruner
 from lightning_snn.pruners.bench import Bench
+from lightning_snn.pruners.pruner import Pruner
 from lightning_snn.seeds import seed_for
 from lightning_snn.surgery import ChannelPlan
 

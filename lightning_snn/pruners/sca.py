@@ -26,9 +26,9 @@ from lightning_snn.pruners._channels import Scores
 from lightning_snn.pruners._channels import best
 from lightning_snn.pruners._channels import floors
 from lightning_snn.pruners._layer_shares import top
-from lightning_snn.pruners._masks import network_of
 from lightning_snn.pruners.bench import Bench
 from lightning_snn.pruners.bench import largest_count
+from lightning_snn.pruners.masks import network_of
 from lightning_snn.surgery import ChannelGroup
 from lightning_snn.surgery import ChannelPlan
 

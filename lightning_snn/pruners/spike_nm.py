@@ -24,13 +24,13 @@ from lightning_snn.pruners._blocks import Pattern
 from lightning_snn.pruners._blocks import top_n
 from lightning_snn.pruners._eligibility import CreditWatch
 from lightning_snn.pruners._eligibility import block_targets
-from lightning_snn.pruners._masks import network_of
 from lightning_snn.pruners._n_m import MaskedWeight
 from lightning_snn.pruners._n_m import TrainedNM
 from lightning_snn.pruners._n_m import masked_layers
 from lightning_snn.pruners._subset import gumbel_like
 from lightning_snn.pruners._subset import relaxed_subset
 from lightning_snn.pruners.bench import Bench
+from lightning_snn.pruners.masks import network_of
 from lightning_snn.seeds import seed_for
 
 TEMPERATURES = (4.0, 0.05)

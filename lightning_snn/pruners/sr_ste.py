@@ -16,12 +16,12 @@ from torch import nn
 
 from lightning_snn.errors import PruningError
 from lightning_snn.pruners._blocks import top_n
-from lightning_snn.pruners._masks import network_of
 from lightning_snn.pruners._n_m import MaskedWeight
 from lightning_snn.pruners._n_m import TrainedNM
 from lightning_snn.pruners._n_m import masked_layers
 from lightning_snn.pruners._n_m import original
 from lightning_snn.pruners.bench import Bench
+from lightning_snn.pruners.masks import network_of
 
 
 class LargestWeights(MaskedWeight):

@@ -25,7 +25,6 @@ from torch import nn
 
 from lightning_snn.energy import ENERGY_45_NM
 from lightning_snn.energy import energy_nanojoules
-from lightning_snn.files import locked
 from lightning_snn.files import read_json
 from lightning_snn.files import write_json
 from lightning_snn.forward import run_network
@@ -36,8 +35,8 @@ from lightning_snn.synops import SynOpsReport
 from search.ablations.ablation import Setting
 from search.ablations.finding import Finding
 from search.ablations.pool import pool_config
+from search.ablations.pool import prepare
 from search.ablations.pool import usual_widths
-from search.baseline import obtain_baseline
 from search.budget import Budget
 from search.budget import project
 from search.comparison.canvas import COLOURS
@@ -47,10 +46,7 @@ from search.comparison.summary import mean_of
 from search.comparison.tables import in_percent
 from search.comparison.tables import percent
 from search.comparison.tables import plain
-from search.configuration import shared_folders
 from search.space import SearchContext
-from search.space import build_context
-from search.task import SearchTask
 
 CANDIDATES: Final = 24
 SAMPLES: Final = 16
@@ -85,14 +81,7 @@ class EnergyAblation:
         return conclude(found)
 
     def _measure(self, setting: Setting, seed: int, phase: Phase) -> Found:
-        config = pool_config(setting, seed)
-        task = SearchTask(config)
-        dense, _ = shared_folders(config)
-        with locked(dense, wait=True):
-            task.recognise_data(dense)
-            baseline = obtain_baseline(task, dense, [])
-        budget = Budget.of(baseline.validation.synops.total, fraction=config.budget.target, synops=None)
-        context = build_context(baseline, budget, low=config.space.low, evaluations=1)
+        task, baseline, budget, context = prepare(pool_config(setting, seed))
         [(x, _)] = task.data.calibration_batches(1, SAMPLES)
         x_TBCHW = to_time_first(x, task.time_steps)
         evaluator, found = baseline.evaluator(task), Found()

@@ -19,6 +19,7 @@ from lightning_snn.progress import Phase
 from lightning_snn.seeds import seed_for
 from lightning_snn.synops import SynOpsReport
 from search.ablations.ablation import Setting
+from search.baseline import Baseline
 from search.baseline import obtain_baseline
 from search.budget import Budget
 from search.configuration import load_config
@@ -106,15 +107,8 @@ def take_pool(config: SearchConfig, count: int, phase: Phase, draw: Draw = usual
         phase: Counts them.
         draw: Where their widths come from.
     """
-    task = SearchTask(config)
-    dense, _ = shared_folders(config)
-    with locked(dense, wait=True):
-        task.recognise_data(dense)
-        baseline = obtain_baseline(task, dense, [])
-    report = baseline.validation.synops
-    budget = Budget.of(report.total, fraction=config.budget.target, synops=None)
-    context = build_context(baseline, budget, low=config.space.low, evaluations=1)
-    folder = folder_of(config, draw)
+    task, baseline, budget, context = prepare(config)
+    dense, folder, report = shared_folders(config)[0], folder_of(config, draw), baseline.validation.synops
     widths = draw(count, context, budget, config.seed)
     with locked(folder, wait=True), Sampling(baseline.evaluator(task), widths, budget, dense, folder) as sampling:
         samples = sampling.take(
@@ -124,6 +118,17 @@ def take_pool(config: SearchConfig, count: int, phase: Phase, draw: Draw = usual
     return Pool(
         budget, report.budgeted, samples, np.array([macs(each.widths) for each in samples]) / macs(context.full)
     )
+
+
+def prepare(config: SearchConfig) -> tuple[SearchTask, Baseline, Budget, SearchContext]:
+    """Return what samples are made of: the data, the dense network (trained if it is not there), budget and space."""
+    task = SearchTask(config)
+    dense, _ = shared_folders(config)
+    with locked(dense, wait=True):
+        task.recognise_data(dense)
+        baseline = obtain_baseline(task, dense, [])
+    budget = Budget.of(baseline.validation.synops.total, fraction=config.budget.target, synops=None)
+    return task, baseline, budget, build_context(baseline, budget, low=config.space.low, evaluations=1)
 
 
 def all_spiking(report: SynOpsReport) -> SynOpsReport:

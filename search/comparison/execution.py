@@ -22,6 +22,7 @@ from lightning_snn.progress import Phase
 from search.comparison.plan import Planned
 from search.configuration import shared_folders
 from search.processes import end_with_parent
+from search.processes import give_memory_back
 
 LOOK_EVERY = 2.0
 """Seconds between looks at what is being worked on."""
@@ -117,6 +118,8 @@ def _search(config: SearchConfig, log: Path) -> str | None:
         except Exception:  # one search must not end the others
             traceback.print_exc()
             return f"an error of ours; see {log}"
+        finally:
+            give_memory_back()
     return None
 
 

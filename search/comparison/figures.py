@@ -26,13 +26,15 @@ Floats = NDArray[np.float64]
 def curves_figure(comparison: Comparison, target: float) -> go.Figure:
     """Draw the best feasible accuracy so far, mean over seeds with a band of one standard error.
 
-    A curve begins where all seeds have a feasible network, and stays level once its search has ended. Variants that end
-    far below the others are named at the lower edge, so that the others can be told apart.
+    A curve begins where all its seeds have a feasible network, and stays level once its search has ended. Seeds that
+    never have one are left out, and counted in the name. Variants that end far below the others are named at the lower
+    edge, so that the others can be told apart.
     """
     figure = canvas("evaluations (distinct networks)", "best feasible validation accuracy, %")
     ends, early = {}, []
     for index, variant in enumerate(comparison.variants):
-        curves = [each.curve for each in _of(comparison, variant, target) if each.curve]
+        searches = _of(comparison, variant, target)
+        curves = [each.curve for each in searches if each.best > 0.0]
         if not curves:
             continue
         length = comparison.evaluations
@@ -58,7 +60,7 @@ def curves_figure(comparison: Comparison, target: float) -> go.Figure:
         figure.add_scatter(
             x=x,
             y=mean_N,
-            name=variant,
+            name=f"{variant} ({len(curves)} of {len(searches)} seeds)" if len(curves) < len(searches) else variant,
             legendgroup=variant,
             mode="lines",
             line={"color": colour, "dash": DASHES[index // len(COLOURS) % len(DASHES)], "width": 2, "shape": "hv"},

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
+from conf.identity import network_name
 from conf.schema import ConfigError
 from conf.schema import SearchConfig
 from search.configuration import load_config
@@ -74,13 +75,18 @@ def members_of(folders: Sequence[Path]) -> list[Member]:
     """Return the searches in some folders, each compared as its strategy.
 
     Raises:
-        ConfigError: If one is not the folder of a search, two are of the same strategy, budget and seed, or two with
-            the same seed have pruned different dense networks.
+        ConfigError: If one is not the folder of a search, or of one whose budget is no share of the dense SynOps, two
+            are of the same strategy, budget and seed, or two with the same seed have pruned different dense networks.
     """
     members: dict[tuple[str, float, int], Member] = {}
     dense: dict[int, tuple[str, SearchConfig, Path]] = {}
     for folder in folders:
         config = restore_config(folder)
+        if config.budget.synops is not None:
+            raise ConfigError(
+                f"Searches are compared at shares of the dense network's SynOps, found budget.synops="
+                f"{config.budget.synops:g} in {folder}. Report it apart, or search with budget.target."
+            )
         member = Member(config.strategy.name, config.budget.target, config.seed, folder)
         other = members.setdefault((member.variant, member.target, member.seed), member)
         if other is not member:
@@ -111,4 +117,4 @@ def what_searches_cost(left: Sequence[Planned]) -> str:
 
 
 def _network(config: SearchConfig) -> str:
-    return f"{config.network.name} on {config.data.name} (T = {config.network.time_steps})"
+    return f"{network_name(config)} on {config.data.name} (T = {config.network.time_steps})"

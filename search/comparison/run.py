@@ -62,7 +62,7 @@ def run_comparison(
         task: Only this one, and no page.
 
     Returns:
-        0 where every search met its budget, else 3.
+        0 where every search, or the one of ``task``, met its budget, else 3.
 
     Raises:
         RunError: If another process works on it, the task is none of it, or no search has a result.
@@ -73,7 +73,7 @@ def run_comparison(
             raise RunError(f"task is one of {len(planned)} searches, 0 to {len(planned) - 1}, found {task}.")
         with Reporter(console) as reporter, reporter.phase("searches", 1) as phase:
             failed = carry_out([planned[task]], 1, folder / "logs", phase)
-        return _exit_code(console, failed, met=True)
+        return _exit_code(console, failed, met=bool(failed) or read_outcome(planned[task]).met)
     with locked(folder, wait=False):
         write_plan(folder, planned, about)
         console.print(_what_comes(planned, folder, about), soft_wrap=True, highlight=False)

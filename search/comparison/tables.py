@@ -18,7 +18,7 @@ COLUMNS: Final[dict[str, Cell]] = {
     "best validation, %": lambda line: percent(line.best, 2),
     "difference [95 %], points": lambda line: difference(line),
     "p (Holm)": lambda line: "" if line.p_corrected is None else f"{line.p_corrected:.3f}",
-    "rank": lambda line: f"{line.rank:.1f}",
+    "rank": lambda line: "" if math.isnan(line.rank) else f"{line.rank:.1f}",
     "test, %": lambda line: percent(line.test_accuracy, 2),
     "SynOps, %": lambda line: percent(line.synops, 1),
     "violation, %": lambda line: percent(line.violation, 1),

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from search.budget import widths_of
 from search.space import SearchContext
 
 Floats = NDArray[np.float64]
@@ -21,7 +20,7 @@ def cut_to_budget(context: SearchContext, scores: Sequence[Floats]) -> dict[str,
         context: The groups and the budget.
         scores: One score a channel, ``[width]``, of each group in network order, comparable between groups.
     """
-    least = widths_of([context.low] * len(context.full), context.full)
+    least = context.least_widths
 
     def cut_at(threshold: float) -> list[int]:
         return [max(floor, int((values >= threshold).sum())) for floor, values in zip(least, scores, strict=True)]

@@ -19,7 +19,6 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from lightning_snn.seeds import seed_for
-from search.budget import widths_of
 from search.space import SearchContext
 from search.strategies._rule import need_context
 
@@ -95,7 +94,7 @@ class GreedySampler(BaseSampler):
 
     def _narrowed(self, group: int, allowed: float) -> list[int] | None:
         """Return the widths with one group as wide as ``allowed`` lets it be; None where it cannot be met."""
-        least = widths_of([self._context.low] * len(self._best), self._context.full)[group]
+        least = self._context.least_widths[group]
         for width in range(self._best[group], least - 1, -1):
             widths = [*self._best[:group], width, *self._best[group + 1 :]]
             if self._context.cost(widths) <= allowed:

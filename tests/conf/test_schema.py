@@ -2,16 +2,20 @@
 
 import dataclasses
 import math
+import re
 from typing import Any
 
 import pytest
 
 from conf import schema
+from conf.schema import AblateConfig
 from conf.schema import BudgetConfig
+from conf.schema import CompareConfig
 from conf.schema import ConfigError
 from conf.schema import DataConfig
 from conf.schema import EstimatorConfig
 from conf.schema import LoggerConfig
+from conf.schema import MeasureConfig
 from conf.schema import NetworkConfig
 from conf.schema import RewardConfig
 from conf.schema import SearchConfig
@@ -55,12 +59,6 @@ REFUSED: list[tuple[type[Any], str, Any, str]] = [
     (DataConfig, "batch_size", 0, "data.batch_size must be at least 1, found 0"),
     (DataConfig, "eval_batch_size", 0, "data.eval_batch_size must be at least 1, found 0"),
     (NetworkConfig, "time_steps", 0, "network.time_steps must be at least 1, found 0"),
-    (TrainingConfig, "epochs", 0, "epochs must be at least 1, found 0"),
-    (TrainingConfig, "warmup_epochs", -1, "warmup_epochs must be at least 0, found -1"),
-    (TrainingConfig, "learning_rate", 0.0, "learning_rate must be a number above 0, found 0"),
-    (TrainingConfig, "optimizer", "adam", "optimizer must be one of sgd, adamw, found 'adam'"),
-    (TrainingConfig, "loss", "TET", "loss must be one of mean, tet, found 'TET'"),
-    (TrainingConfig, "label_smoothing", 1.1, "label_smoothing must lie between 0 and 1, found 1.1"),
     (SynOpsConfig, "first_layer", "yes", "synops.first_layer must be one of apart, add, drop, found 'yes'"),
     (SynOpsConfig, "analog_hidden", "drop", "synops.analog_hidden must be one of add, apart, found 'drop'"),
     (SpaceConfig, "low", 0.0, "space.low must lie strictly between 0 and 1, found 0"),
@@ -107,9 +105,36 @@ def test_what_lies_beyond_is_refused_in_one_sentence(section: type[Any], key: st
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("section", ["training", "finetuning"])
+@pytest.mark.parametrize(
+    ("field", "value", "sentence"),
+    [
+        ("epochs", 0, "epochs must be at least 1, found 0"),
+        ("warmup_epochs", -1, "warmup_epochs must be at least 0, found -1"),
+        ("learning_rate", 0.0, "learning_rate must be a number above 0, found 0"),
+        ("weight_decay", -1.0, "weight_decay must be at least 0, found -1"),
+        ("momentum", 1.5, "momentum must lie between 0 and 1, found 1.5"),
+        ("tet_lambda", -0.1, "tet_lambda must lie between 0 and 1, found -0.1"),
+        ("optimizer", "adam", "optimizer must be one of sgd, adamw, found 'adam'"),
+        ("loss", "TET", "loss must be one of mean, tet, found 'TET'"),
+        ("label_smoothing", 1.1, "label_smoothing must lie between 0 and 1, found 1.1"),
+    ],
+)
+def test_a_recipe_is_refused_with_its_section(section: str, field: str, value: Any, sentence: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{re.escape(f'{section}.{sentence}')}"):
+        SearchConfig(**{section: TrainingConfig(**{field: value})})
+
+
+@pytest.mark.parametrize("schema", [CompareConfig, AblateConfig])
+def test_seeds_are_compared_at_shares(schema: type[SearchConfig]) -> None:
+    with pytest.raises(ConfigError, match=r"found budget\.synops=1000\. Give budget\.target"):
+        schema(budget=BudgetConfig(synops=1000.0))
+
+
 def test_every_section_of_a_run_is_a_dataclass_of_its_own() -> None:
     configs = (SearchConfig(), TrainConfig())
     values = [getattr(config, each.name) for config in configs for each in dataclasses.fields(config)]
+    values.append(MeasureConfig().trainer)
     sections = {type(value) for value in values} & set(SECTIONS)
     commands = {each for each in SECTIONS if issubclass(each, schema.TaskConfig)}
     assert sections | commands == set(SECTIONS)

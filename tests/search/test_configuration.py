@@ -245,7 +245,7 @@ SEARCHES = (
     ("--strategy", "tpe"),
     ("--strategy.evaluations", "7"),
     ("--strategy.options.x", "7"),
-    ("--reward.beta", "1"),
+    ("--reward.beta", "1", "--budget.projection", "off"),
     ("--estimator.max_samples", "12"),
     ("--estimator.min_samples", "12"),
     ("--estimator.batch", "2"),
@@ -278,35 +278,35 @@ DENSE = (
 
 
 @pytest.mark.parametrize("setting", PLACES)
-def test_a_run_is_the_same_wherever_it_is_carried_out(setting: tuple[str, str]) -> None:
+def test_a_run_is_the_same_wherever_it_is_carried_out(setting: tuple[str, ...]) -> None:
     assert run_name(loaded(*setting)) == run_name(loaded())
     assert [path.name for path in shared_folders(loaded(*setting))] == [path.name for path in shared_folders(loaded())]
 
 
 @pytest.mark.parametrize("setting", [*SEARCHES, *SAMPLES, *DENSE])
-def test_a_run_with_another_setting_has_another_name(setting: tuple[str, str]) -> None:
+def test_a_run_with_another_setting_has_another_name(setting: tuple[str, ...]) -> None:
     assert run_name(loaded(*setting)).rsplit("-", 1)[1] != run_name(loaded()).rsplit("-", 1)[1]
 
 
 def test_all_settings_are_sorted_into_one_of_the_four() -> None:
     """A new setting must be put where it belongs, here and in ``identity`` and ``shared_folders``."""
-    sorted_ones = {key.removeprefix("--").split(".")[0] for key, _ in (*PLACES, *SEARCHES, *SAMPLES, *DENSE)}
+    sorted_ones = {key.removeprefix("--").split(".")[0] for key, *_ in (*PLACES, *SEARCHES, *SAMPLES, *DENSE)}
     assert sorted_ones | {"name"} == {each.name for each in dataclasses.fields(SearchConfig)}
 
 
 @pytest.mark.parametrize("setting", SEARCHES)
-def test_runs_that_search_differently_share_the_dense_network_and_the_samples(setting: tuple[str, str]) -> None:
+def test_runs_that_search_differently_share_the_dense_network_and_the_samples(setting: tuple[str, ...]) -> None:
     assert shared_folders(loaded(*setting)) == shared_folders(loaded())
 
 
 @pytest.mark.parametrize("setting", SAMPLES)
-def test_runs_with_other_samples_share_the_dense_network(setting: tuple[str, str]) -> None:
+def test_runs_with_other_samples_share_the_dense_network(setting: tuple[str, ...]) -> None:
     (dense, samples), (same, other) = shared_folders(loaded()), shared_folders(loaded(*setting))
     assert (dense == same, samples == other) == (True, False)
 
 
 @pytest.mark.parametrize("setting", DENSE)
-def test_runs_with_other_dense_networks_share_nothing(setting: tuple[str, str]) -> None:
+def test_runs_with_other_dense_networks_share_nothing(setting: tuple[str, ...]) -> None:
     (dense, samples), (other, others) = shared_folders(loaded()), shared_folders(loaded(*setting))
     assert dense != other
     assert others.parent == other

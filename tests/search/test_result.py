@@ -112,7 +112,8 @@ def test_the_result_has_the_keys_that_scripts_read(result: dict[str, Any]) -> No
         "result": NETWORK_KEYS | {"widths"},
         "budget": {"target_fraction", "target_synops", "met", "tightened"}
         | {"validation_target_synops", "validation_baseline_synops"},
-        "estimator": {"samples", "slope", "intercept", "holdout_mae_fraction", "predicted_synops", "lower", "upper"},
+        "estimator": {"name", "samples", "slope", "intercept", "holdout_mae_fraction"}
+        | {"predicted_synops", "lower", "upper"},
         "synops_switches": {"first_layer", "analog_hidden"},
         "versions": set(result["versions"]),
         "seconds": {"baseline", "estimator", "search", "finetune", "verify", "total"},

@@ -24,10 +24,10 @@ from lightning_snn.fit import fit
 from lightning_snn.forward import run_network
 from lightning_snn.forward import to_time_first
 from lightning_snn.pruners import build_pruner
-from lightning_snn.pruners._masks import KeepMasks
-from lightning_snn.pruners._pruner import Pruned
-from lightning_snn.pruners._pruner import Pruner
 from lightning_snn.pruners.bench import Bench
+from lightning_snn.pruners.masks import KeepMasks
+from lightning_snn.pruners.pruner import Pruned
+from lightning_snn.pruners.pruner import Pruner
 from tests.lightning_snn.tiny import CLASSES
 from tests.lightning_snn.tiny import images
 from tests.lightning_snn.tiny import loader

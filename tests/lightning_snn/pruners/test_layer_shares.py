@@ -15,7 +15,7 @@ from lightning_snn.pruners._layer_shares import least_live
 from lightning_snn.pruners._layer_shares import ranked
 from lightning_snn.pruners._layer_shares import top
 from lightning_snn.pruners._layer_shares import uniform_counts
-from lightning_snn.pruners._masks import Masks
+from lightning_snn.pruners.masks import Masks
 
 
 def kept(masks: Masks) -> dict[str, list[int]]:

@@ -13,12 +13,12 @@ from torch import nn
 
 from lightning_snn._fan_out import weighted_layers
 from lightning_snn.errors import NetworkError
-from lightning_snn.pruners._masks import KeepMasks
-from lightning_snn.pruners._masks import Masks
-from lightning_snn.pruners._masks import apply_masks_
-from lightning_snn.pruners._masks import load_masks
-from lightning_snn.pruners._masks import optimizer_memory
-from lightning_snn.pruners._masks import save_masks
+from lightning_snn.pruners.masks import KeepMasks
+from lightning_snn.pruners.masks import Masks
+from lightning_snn.pruners.masks import apply_masks_
+from lightning_snn.pruners.masks import load_masks
+from lightning_snn.pruners.masks import optimizer_memory
+from lightning_snn.pruners.masks import save_masks
 from tests.lightning_snn.pruners.conformance import EPOCHS
 from tests.lightning_snn.pruners.conformance import Strike
 from tests.lightning_snn.pruners.conformance import Struck

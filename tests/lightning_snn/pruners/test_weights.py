@@ -5,8 +5,8 @@ import torch
 
 from lightning_snn.errors import PruningError
 from lightning_snn.pruners import build_pruner
-from lightning_snn.pruners._masks import apply_masks_
 from lightning_snn.pruners._weights import WeightPruner
+from lightning_snn.pruners.masks import apply_masks_
 from tests.lightning_snn.pruners.conformance import dense_network
 from tests.lightning_snn.pruners.conformance import live
 from tests.lightning_snn.pruners.conformance import make_bench

@@ -29,3 +29,12 @@ def test_what_is_far_off_is_written_and_not_drawn() -> None:
 def test_where_nothing_is_far_off_all_is_drawn() -> None:
     assert notes(differences_figure(comparison(**NEAR), 0.5)) == []
     assert notes(curves_figure(comparison(**NEAR), 0.5)) == []
+
+
+def test_seeds_without_a_network_within_the_budget_are_left_out_and_counted() -> None:
+    outcomes = [outcome("random", seed, 0.9) for seed in range(3)]
+    outcomes += [outcome("never", seed, 0.0, curve=[0.0] * 4) for seed in range(3)]
+    outcomes += [outcome("once", seed, 0.8 * (seed == 1), curve=[0.0, 0.8 * (seed == 1)]) for seed in range(3)]
+    shown = {trace.name: list(trace.y) for trace in curves_figure(made(outcomes), 0.5).data if trace.name}
+    assert {name.split()[0] for name in shown} == {"random", "once"}
+    assert shown["once (1 of 3 seeds)"] == [80.0, 80.0, 80.0]

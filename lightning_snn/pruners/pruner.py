@@ -13,10 +13,10 @@ from pytorch_lightning.callbacks import Callback
 from torch import nn
 
 from lightning_snn.errors import PruningError
-from lightning_snn.pruners._masks import KeepMasks
-from lightning_snn.pruners._masks import Masks
 from lightning_snn.pruners.bench import Bench
 from lightning_snn.pruners.bench import largest_count
+from lightning_snn.pruners.masks import KeepMasks
+from lightning_snn.pruners.masks import Masks
 
 DEFAULT_TARGET = 0.5
 """Share of the dense SynOps that is kept where nobody says how much."""

@@ -184,7 +184,7 @@ class Sampling:
         for index in indices:
             file = self._folder / f"{index:03d}.json"
             if file.exists():
-                done[index] = _read(file, self._widths[index])
+                done[index] = _read(file)
                 on_sample(done[index])
             else:
                 missing.append((self._widths[index], index, self._checkpoints(index)))
@@ -214,19 +214,13 @@ class Sampling:
         yield from (each.result() for each in as_completed([pool.submit(_take_in_worker, job) for job in jobs]))
 
 
-def _read(file: Path, widths: Sequence[int]) -> Sample:
+def _read(file: Path) -> Sample:
     try:
-        sample = Sample(**read_json(file))
+        return Sample(**read_json(file))
     except TypeError as error:
         raise SearchError(
             f"{file} is no sample ({error}). Delete it; the command that made it makes it again."
         ) from error
-    if sample.widths != list(widths):
-        raise SearchError(
-            f"{file} is a sample of other widths than are drawn now: {sample.widths} in place of {list(widths)}. "
-            f"Delete {file.parent}; its samples are made again."
-        )
-    return sample
 
 
 def fitted(samples: Sequence[Sample], config: EstimatorConfig) -> Estimator:

@@ -10,6 +10,7 @@ import pytest
 from omegaconf import OmegaConf
 from optuna.samplers import RandomSampler
 
+from conf.schema import NetworkConfig
 from conf.schema import SearchConfig
 from lightning_snn.errors import RunError
 from search.record import read_record
@@ -69,6 +70,8 @@ def test_other_tools_are_told_what_the_study_is_about(run: Path) -> None:
         "target_synops": 500.0,
         "dense_synops": 1000.0,
     }
+    own = SearchConfig(network=NetworkConfig(_target_="my_package.nets.MyNet"))
+    assert describe_study(own, BUDGET)["network"] == "MyNet"
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,26 @@
 """Which searches are planned, and that mistakes are found before any is carried out."""
 
+import dataclasses
+import json
 from pathlib import Path
 
 import pytest
 
+from conf.identity import digest
+from conf.identity import identity
+from conf.loading import load
+from conf.schema import CompareConfig
 from conf.schema import ConfigError
 from search.comparison.plan import members_of
 from search.comparison.plan import plan_runs
+from search.configuration import load_config
 from search.errors import SearchError
 
 VARIANTS = {"random": ("strategy=random",), "slow": ("strategy=ddpg", "strategy.options.warmup=20")}
+
+
+def name_of(settings: list[str]) -> str:
+    return digest(identity(load(CompareConfig, "compare", settings)))
 
 
 def test_variants_times_targets_times_seeds() -> None:
@@ -43,6 +54,38 @@ def test_what_a_strategy_file_sets_comes_along() -> None:
 def test_a_mistake_is_found_at_once(settings: list[str], variants: dict[str, tuple[str, ...]], said: str) -> None:
     with pytest.raises((ConfigError, SearchError), match=said):
         plan_runs(settings, variants, targets=[0.5], seeds=[0])
+
+
+def test_an_absolute_budget_is_no_share_to_compare_at(tmp_path: Path) -> None:
+    config = load_config(["budget.synops=1000"])
+    (tmp_path / "settings.json").write_text(json.dumps(dataclasses.asdict(config)))
+    with pytest.raises(ConfigError, match=r"found budget\.synops=1000 in .* Report it apart"):
+        members_of([tmp_path])
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["budget.target=0.3"],
+        ["targets=0.3"],
+        ["strategy.evaluations=7"],
+        ["finetuning.epochs=1"],
+        ["network.options.tau=3"],
+        ["seeds=0,1"],
+        ["strategies=random,cmaes"],
+    ],
+)
+def test_a_comparison_of_other_searches_has_another_name(settings: list[str]) -> None:
+    assert digest(identity(load(CompareConfig, "compare", settings))) != digest(
+        identity(load(CompareConfig, "compare", []))
+    )
+
+
+def test_a_comparison_is_the_same_however_it_is_carried_out() -> None:
+    settings = ["workers=4", "task=2", "reference=cmaes", "threads=2", "runs=elsewhere", "logger=wandb"]
+    assert digest(identity(load(CompareConfig, "compare", settings))) == digest(
+        identity(load(CompareConfig, "compare", []))
+    )
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:

@@ -156,7 +156,7 @@ def estimator_figure(
     """Draw SynOps before against after fine-tuning: samples, what was fitted to them, and how the result fell.
 
     Args:
-        samples: What the estimator was fitted to; without any, nothing of it is drawn.
+        samples: What the estimator was fitted to.
         estimator: Fitted.
         budget: On validation data.
         trials: All of the search; the best gives the final network's SynOps before fine-tuning.
@@ -165,8 +165,7 @@ def estimator_figure(
     figure, axes = _canvas("estimator")
     x = [_percent(sample.pre, budget) for sample in samples]
     y = [_percent(sample.post, budget) for sample in samples]
-    if samples:
-        axes.scatter(x, y, label="samples", **DOT)
+    axes.scatter(x, y, label="samples", **DOT)
     final, best = _final_point(result)[0], best_trial(list(trials))
     if result["budget"]["tightened"] == 0 and best is not None:
         x.append(_percent(best.user_attrs["synops"], budget))
@@ -174,18 +173,14 @@ def estimator_figure(
     else:  # its SynOps before fine-tuning are not on record
         label = f"final network (tightened: {result['budget']['tightened']})"
         axes.axhline(final, color=GREEN, linewidth=1.2, linestyle="-.", label=label)
-    x = x or [100.0 * budget.fraction]
     room = 0.05 * (max(x) - min(x))
     low, high = _at_least(4.0, min(x) - room, max(x) + room)
-    if samples:
-        grid = np.linspace(max(0.0, low), high, 60)
-        predicted = estimator.predict(grid * budget.baseline / 100.0)
-        mean, upper = _percent(predicted.mean, budget), _percent(predicted.upper, budget)
-        axes.plot(grid, mean, color=BLUE, linewidth=1.4, label="prediction")
-        if np.any(upper > mean):
-            axes.fill_between(grid, mean, upper, color=BLUE, alpha=0.15, linewidth=0, label="up to its upper bound")
-    else:
-        _note(axes, "no samples")
+    grid = np.linspace(max(0.0, low), high, 60)
+    predicted = estimator.predict(grid * budget.baseline / 100.0)
+    mean, upper = _percent(predicted.mean, budget), _percent(predicted.upper, budget)
+    axes.plot(grid, mean, color=BLUE, linewidth=1.4, label="prediction")
+    if np.any(upper > mean):
+        axes.fill_between(grid, mean, upper, color=BLUE, alpha=0.15, linewidth=0, label="up to its upper bound")
     axes.axhline(100.0 * budget.fraction, color=BLACK, linewidth=1.2, linestyle="--", label="budget")
     limits_of_y = _at_least(4.0, *axes.get_ylim())
     axes.axline((0.0, 0.0), slope=1.0, color=GREY, linewidth=0.7, linestyle=":", label="no change")

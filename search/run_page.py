@@ -162,11 +162,11 @@ def _comparison(result: Mapping[str, Any]) -> str:
 
 def _estimator(record: RunRecord) -> str:
     fitted, dense = record.result["estimator"], record.budget.baseline
-    lines = [f"Fitted to {fitted['samples']} pruned networks, measured before and after fine-tuning"]
-    if fitted["slope"] is not None and fitted["intercept"] is not None:
-        sign = "-" if fitted["intercept"] < 0.0 else "+"
-        lines[0] += f": SynOps after = {fitted['slope']:.3f} x before {sign} {abs(fitted['intercept']):,.0f}"
-    lines[0] += "."
+    sign = "-" if fitted["intercept"] < 0.0 else "+"
+    lines = [
+        f"Fitted to {fitted['samples']} pruned networks, measured before and after fine-tuning: SynOps after = "
+        f"{fitted['slope']:.3f} x before {sign} {abs(fitted['intercept']):,.0f}."
+    ]
     if fitted["holdout_mae_fraction"] is not None:
         lines.append(
             "The SynOps of samples near the budget, each left out in turn, are predicted with a mean error of "

@@ -143,8 +143,6 @@ def refine_target_cost(
     turns out too tight is missed by every strategy alike, and reported.
     """
     allowed = pre_for_upper(estimator, budget.target, budget.baseline)
-    if not samples:
-        return replace(context, target_cost=max(context.least_cost, allowed))
     static = np.array([context.cost(sample.widths) for sample in samples])
     pre = np.array([sample.pre for sample in samples])
     expected = allowed * float(static @ static) / float(static @ pre)

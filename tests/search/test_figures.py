@@ -152,8 +152,6 @@ ODD = {
     "one trial": lambda: record(trials=[trial(0)]),
     "failed trials only": lambda: record(trials=[trial(0, failed=True), trial(1, failed=True)]),
     "no trial": lambda: record(trials=[]),
-    "no samples": lambda: record(samples=[], estimator=IdentityEstimator()),
-    "nothing at all": lambda: record(samples=[], estimator=IdentityEstimator(), trials=[]),
     "one sample, identity": lambda: record(samples=STRAIGHT[:1], estimator=IdentityEstimator()),
     "hundred trials": lambda: record(trials=MANY),
     "sixty groups": lambda: record(

@@ -9,7 +9,6 @@ from conf.identity import leaves
 from conf.schema import DataConfig
 from conf.schema import SearchConfig
 from search.configuration import load_config
-from search.estimator import IdentityEstimator
 from search.record import RunRecord
 from search.run_page import command_of
 from search.run_page import write_report
@@ -215,15 +214,6 @@ def test_report_replaces_an_older_one_and_leaves_nothing_else(tmp_path: Path) ->
 def test_report_of_a_hundred_trials_stays_small(tmp_path: Path) -> None:
     trials = [trial(n, 0.3 + 0.005 * n, upper=450.0 + n, widths=(1 + n % 8, 1 + n // 8)) for n in range(100)]
     assert len(written(record(trials=trials), tmp_path).encode()) < 400_000
-
-
-def test_run_without_an_estimator_can_be_reported(tmp_path: Path) -> None:
-    nothing = {"samples": 0, "slope": None, "intercept": None, "holdout_mae_fraction": None}
-    run = record(samples=[], estimator=IdentityEstimator(), result=result(estimator=nothing))
-    assert (
-        "Fitted to 0 pruned networks, measured before and after fine-tuning. For the chosen"
-        in page_of(run, tmp_path).text
-    )
 
 
 @pytest.mark.parametrize(

@@ -103,11 +103,6 @@ def test_a_budget_out_of_the_estimators_reach_asks_for_the_smallest_network() ->
     assert refined.target_cost == 5.0
 
 
-def test_without_samples_static_cost_stands_for_measured() -> None:
-    estimator = RatioEstimator().fit([10.0, 20.0], [5.0, 10.0])
-    assert refine_target_cost(context(), [], estimator, BUDGET).target_cost == pytest.approx(50.0)
-
-
 def test_widths_must_be_as_many_as_groups() -> None:
     with pytest.raises(ValueError, match="zip"):
         context().dynamic_features(1, [0.5, 0.5, 0.5][:0])

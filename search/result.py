@@ -111,7 +111,7 @@ def holdout_error(samples: Sequence[Sample], budget: Budget, estimator: str) -> 
 
 
 def result_table(result: dict[str, Any]) -> Table:
-    """Return the final table: baseline against result."""
+    """Return the final table: the dense network against the result."""
     before, after, budget = result["baseline"], result["result"], result["budget"]
     verdict = "met" if budget["met"] else "NOT met: infeasible"
     table = Table(
@@ -120,7 +120,7 @@ def result_table(result: dict[str, Any]) -> Table:
     )
     table.caption = notes(result)
     table.add_column("")
-    for name in ("baseline", "result", "result / baseline"):
+    for name in ("dense", "result", "result / dense"):
         table.add_column(name, justify="right")
     rows: tuple[tuple[str, str, Callable[[float], str]], ...] = (
         ("test accuracy", "test_accuracy", lambda value: f"{value:.2%}"),

@@ -17,7 +17,7 @@ from search.ablations.ablation import Setting
 from search.ablations.charts import differences_chart
 from search.ablations.finding import Finding
 from search.comparison.execution import carry_out
-from search.comparison.outcomes import Outcome
+from search.comparison.outcomes import SearchOutcome
 from search.comparison.plan import Planned
 from search.comparison.plan import plan_runs
 from search.comparison.plan import what_searches_cost
@@ -40,7 +40,7 @@ class Measure:
     """A figure of each search that variants are compared by."""
 
     name: str
-    of: Callable[[Outcome], float]
+    of: Callable[[SearchOutcome], float]
     """A share or an accuracy, in [0, 1]."""
     words: tuple[str, str] = ("better", "worse")
     """For more and less of it."""
@@ -159,7 +159,7 @@ class SearchAblation:
         return head, rows
 
 
-def contrasts(outcomes: Sequence[Outcome], references: Mapping[str, str], measure: Measure) -> list[Contrast]:
+def contrasts(outcomes: Sequence[SearchOutcome], references: Mapping[str, str], measure: Measure) -> list[Contrast]:
     """Hold variants against their references over the seeds that both have; those without such a seed are left out."""
     figures: dict[str, dict[int, float]] = {}
     for each in outcomes:

@@ -22,7 +22,7 @@ from search.ablations.finding import Finding
 from search.comparison.canvas import COLOURS
 from search.comparison.canvas import canvas
 from search.comparison.execution import carry_out
-from search.comparison.outcomes import Outcome
+from search.comparison.outcomes import SearchOutcome
 from search.comparison.plan import Planned
 from search.comparison.plan import plan_runs
 from search.comparison.plan import what_searches_cost
@@ -74,7 +74,7 @@ class SeedsAblation:
         return conclude(summarise(planned, About(self.question, "", ""), failed).outcomes, failed)
 
 
-def conclude(outcomes: Sequence[Outcome], failed: Mapping[str, str]) -> Finding:
+def conclude(outcomes: Sequence[SearchOutcome], failed: Mapping[str, str]) -> Finding:
     """Say how many seeds are enough.
 
     Args:

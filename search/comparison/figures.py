@@ -12,7 +12,7 @@ from search.comparison.canvas import COLOURS
 from search.comparison.canvas import GREY
 from search.comparison.canvas import canvas
 from search.comparison.canvas import whiskers
-from search.comparison.outcomes import Outcome
+from search.comparison.outcomes import SearchOutcome
 from search.comparison.statistics import mean_front
 from search.comparison.summary import Comparison
 from search.comparison.summary import Line
@@ -236,7 +236,7 @@ def _marker(comparison: Comparison, variant: str) -> dict[str, object]:
     return {"color": COLOURS[index % len(COLOURS)], "symbol": MARKERS[index % len(MARKERS)], "size": 9}
 
 
-def _of(comparison: Comparison, variant: str, target: float) -> list[Outcome]:
+def _of(comparison: Comparison, variant: str, target: float) -> list[SearchOutcome]:
     return [each for each in comparison.outcomes if (each.variant, each.target) == (variant, target)]
 
 

@@ -16,7 +16,7 @@ from search.record import read_trials
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SearchOutcome:
     """One search. Accuracies and shares lie in [0, 1]; SynOps are those after fine-tuning, on test data."""
 
     variant: str
@@ -50,7 +50,7 @@ class Outcome:
     total_seconds: float
 
 
-def read_outcome(member: Member) -> Outcome:
+def read_outcome(member: Member) -> SearchOutcome:
     """Read what a finished search left.
 
     Raises:
@@ -61,7 +61,7 @@ def read_outcome(member: Member) -> Outcome:
     curve = best_so_far(trials)
     before, after = result["baseline"], result["result"]
     share = after["synops"] / before["synops"]
-    return Outcome(
+    return SearchOutcome(
         variant=member.variant,
         target=member.target,
         seed=member.seed,

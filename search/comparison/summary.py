@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from search.comparison.outcomes import Outcome
+from search.comparison.outcomes import SearchOutcome
 from search.comparison.statistics import Difference
 from search.comparison.statistics import holm
 from search.comparison.statistics import mean_ranks
@@ -65,7 +65,7 @@ class Comparison:
     """Variant that the others are held against; None where it is not among them."""
     evaluations: int
     """Of the longest search."""
-    outcomes: list[Outcome]
+    outcomes: list[SearchOutcome]
     lines: list[Line]
     failed: Mapping[str, str]
     """Searches without a result, and why."""
@@ -88,7 +88,7 @@ class Comparison:
 def compare(
     title: str,
     command: str,
-    outcomes: Sequence[Outcome],
+    outcomes: Sequence[SearchOutcome],
     *,
     reference: str,
     failed: Mapping[str, str],
@@ -110,9 +110,9 @@ def compare(
     return Comparison(title, command, known, evaluations, list(outcomes), lines, failed)
 
 
-def _lines_of(outcomes: Sequence[Outcome], reference: str) -> list[Line]:
+def _lines_of(outcomes: Sequence[SearchOutcome], reference: str) -> list[Line]:
     """Summarise the outcomes of one target."""
-    by_variant: dict[str, dict[int, Outcome]] = {}
+    by_variant: dict[str, dict[int, SearchOutcome]] = {}
     for each in outcomes:
         by_variant.setdefault(each.variant, {})[each.seed] = each
     seeds = {each.seed for each in outcomes}
@@ -133,7 +133,7 @@ def _lines_of(outcomes: Sequence[Outcome], reference: str) -> list[Line]:
 
 def _line(
     variant: str,
-    mine: Sequence[Outcome],
+    mine: Sequence[SearchOutcome],
     top: Mapping[int, float],
     rank: float,
     difference: Difference | None,
@@ -180,7 +180,7 @@ def what_seeds_can_show(seeds: int, tests: int) -> str:
     return f"{text}: differences can be significant at 5 %, if they point the same way in (almost) all seeds."
 
 
-def _difference(mine: Mapping[int, Outcome], other: Mapping[int, Outcome]) -> Difference:
+def _difference(mine: Mapping[int, SearchOutcome], other: Mapping[int, SearchOutcome]) -> Difference:
     shared = sorted(set(mine) & set(other))
     return paired_difference([mine[seed].best for seed in shared], [other[seed].best for seed in shared])
 

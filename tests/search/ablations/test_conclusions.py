@@ -25,7 +25,7 @@ from search.ablations.searches import contrasts
 from search.ablations.variants import AGENT
 from search.ablations.variants import EVALUATIONS
 from search.budget import Budget
-from search.comparison.outcomes import Outcome
+from search.comparison.outcomes import SearchOutcome
 from search.comparison.summary import Comparison
 from search.comparison.summary import compare
 from search.forms import FORMS
@@ -42,7 +42,7 @@ def pool(pre: list[float], post: list[float]) -> Pool:
     return Pool(Budget(500.0, 1000.0), ["a", "b"], samples, np.array(pre) ** 2)
 
 
-def made(outcomes: list[Outcome], failed: dict[str, str] | None = None) -> Comparison:
+def made(outcomes: list[SearchOutcome], failed: dict[str, str] | None = None) -> Comparison:
     return compare("title", "command", outcomes, reference="", failed=failed or {})
 
 

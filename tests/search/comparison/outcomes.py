@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from search.comparison.outcomes import Outcome
+from search.comparison.outcomes import SearchOutcome
 
 
-def outcome(variant: str, seed: int, best: float, **changes: Any) -> Outcome:
+def outcome(variant: str, seed: int, best: float, **changes: Any) -> SearchOutcome:
     """A search of four evaluations that found its best with the third."""
     parts: dict[str, Any] = {
         "variant": variant,
@@ -29,4 +29,4 @@ def outcome(variant: str, seed: int, best: float, **changes: Any) -> Outcome:
         "search_seconds": 20.0,
         "total_seconds": 60.0,
     }
-    return Outcome(**parts | changes)
+    return SearchOutcome(**parts | changes)

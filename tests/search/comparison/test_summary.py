@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from search.comparison.outcomes import Outcome
+from search.comparison.outcomes import SearchOutcome
 from search.comparison.summary import Comparison
 from search.comparison.summary import Line
 from search.comparison.summary import compare
@@ -23,7 +23,7 @@ OUTCOMES = [
 ]
 
 
-def made(outcomes: list[Outcome], reference: str = "random") -> Comparison:
+def made(outcomes: list[SearchOutcome], reference: str = "random") -> Comparison:
     return compare("title", "command", outcomes, reference=reference, failed={})
 
 

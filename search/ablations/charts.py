@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import plotly.graph_objects as go
+from plotly.subplots import make_subplots
 
 from search.comparison.canvas import COLOURS
 from search.comparison.canvas import GREY
@@ -16,6 +17,10 @@ from search.comparison.summary import Mean
 
 SYMBOLS: Final = ("circle", "diamond-open", "square-open")
 """Of the first, second and third series: where they agree, all of them show."""
+ROW: Final = 40
+"""Pixels of a pair's name, in two lines."""
+GAP: Final = 70
+"""Pixels between panels."""
 
 
 def line_with_whiskers(figure: go.Figure, x: Sequence[float], values: Sequence[Mean], name: str, colour: str) -> None:
@@ -43,12 +48,16 @@ def points(figure: go.Figure, x: Sequence[str], values: Sequence[Mean], name: st
 
 
 def differences_chart(series: Mapping[str, Mapping[str, Difference]]) -> go.Figure:
-    """Draw paired differences in points, with whiskers of their 95 % intervals.
+    """Draw paired differences in points, with whiskers of their 95 % intervals, a panel for each thing compared.
 
     Args:
-        series: What was compared -> "this - that" -> difference.
+        series: What was compared -> name of the pair -> difference.
     """
-    figure = canvas("difference, points", "")
+    panels, rows = max(1, len(series)), max((len(found) for found in series.values()), default=0)
+    height = panels * ROW * (rows + 1) + (panels - 1) * GAP
+    figure = make_subplots(panels, 1, subplot_titles=list(series), vertical_spacing=GAP / height)
+    figure.update_layout(canvas("", "").layout)
+    figure.update_annotations(x=1.0, xanchor="right")  # on a phone, names take half of the width
     for index, (name, found) in enumerate(series.items()):
         figure.add_scatter(
             x=[100.0 * each.mean for each in found.values()],
@@ -59,11 +68,14 @@ def differences_chart(series: Mapping[str, Mapping[str, Difference]]) -> go.Figu
             },
             mode="markers",
             name=name,
-            marker={"color": COLOURS[index], "size": 9, "symbol": SYMBOLS[index % len(SYMBOLS)]},
+            showlegend=False,
+            marker={"color": COLOURS[index], "size": 9},
             hovertemplate="%{y}: %{x:+.2f} points<extra></extra>",
+            row=index + 1,
+            col=1,
         )
-    figure.add_vline(x=0.0, line={"color": GREY, "dash": "dash", "width": 1})
-    rows = max((len(found) for found in series.values()), default=0)
-    figure.update_layout(height=150 + 34 * rows)
-    figure.update_yaxes(autorange="reversed")
+        figure.add_vline(x=0.0, line={"color": GREY, "dash": "dash", "width": 1}, row=index + 1, col=1)
+    figure.update_yaxes(autorange="reversed", automargin=True)
+    figure.update_xaxes(title="difference, points", row=panels, col=1)
+    figure.update_layout(height=height + 100, margin={"t": 40})
     return figure

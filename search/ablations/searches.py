@@ -135,7 +135,10 @@ class SearchAblation:
     def picture(self, comparison: Comparison, held: Mapping[str, Sequence[Contrast]]) -> go.Figure:
         """Draw what was tested: the differences."""
         return differences_chart(
-            {name: {f"{e.variant} - {e.reference}": e.difference for e in found} for name, found in held.items()}
+            {
+                name: {f"{each.variant}<br>against {each.reference}": each.difference for each in found}
+                for name, found in held.items()
+            }
         )
 
     def _table(

@@ -63,7 +63,7 @@ def test_each_variant_is_held_against_its_own_reference_by_each_measure() -> Non
     assert finding.verdict.endswith("No result of a, 50%, seed 8: it was silent.")
     assert [row[:1] + row[6:7] for row in finding.rows] == [["a", ""], ["b", "a"], ["c", "b"]]
     assert all(len(row) == len(finding.head) for row in finding.rows)
-    assert [list(trace.y) for trace in finding.figure.data] == [["b - a", "c - b"]] * 2
+    assert [list(trace.y) for trace in finding.figure.data] == [["b<br>against a", "c<br>against b"]] * 2
 
 
 def test_contrasts_are_of_the_seeds_that_both_have_and_corrected_together() -> None:

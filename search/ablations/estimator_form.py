@@ -29,6 +29,7 @@ from search.ablations.pool import usual_widths
 from search.ablations.pool import what_pools_cost
 from search.comparison.canvas import COLOURS
 from search.comparison.canvas import canvas
+from search.comparison.canvas import logarithmic
 from search.comparison.statistics import Difference
 from search.comparison.statistics import paired_difference
 from search.comparison.summary import Mean
@@ -225,7 +226,7 @@ def _outside(errors: list[Errors]) -> list[Mean]:
 
 def _figure(forms: list[str], inside: dict[str, Mean], outside: dict[str, list[Mean]]) -> go.Figure:
     figure = canvas("", "mean error, % of the dense network's SynOps")
-    figure.update_yaxes(type="log")
+    figure.update_yaxes(**logarithmic())
     points(figure, forms, [inside[name] for name in forms], "cross-validated", COLOURS[0])
     for index, level in enumerate(LEVELS):
         values = [outside[name][index] for name in forms]

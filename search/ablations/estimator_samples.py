@@ -21,6 +21,7 @@ from search.ablations.pool import take_pool
 from search.ablations.pool import usual_widths
 from search.ablations.pool import what_pools_cost
 from search.comparison.canvas import canvas
+from search.comparison.canvas import logarithmic
 from search.comparison.summary import Mean
 from search.comparison.summary import mean_of
 from search.comparison.tables import in_percent
@@ -114,7 +115,7 @@ def _figure(errors: list[Mean], margins: list[Mean]) -> go.Figure:
     line_with_whiskers(figure, COUNTS, errors, "mean error", "#0072B2")
     line_with_whiskers(figure, COUNTS, margins, "upper margin", "#D55E00")
     figure.update_xaxes(type="log", tickvals=list(COUNTS))
-    figure.update_yaxes(type="log")  # with three samples the margin is many times the error
+    figure.update_yaxes(**logarithmic())  # with three samples the margin is many times the error
     return figure
 
 

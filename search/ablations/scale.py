@@ -31,6 +31,7 @@ from search.ablations.ablation import Setting
 from search.ablations.finding import Finding
 from search.comparison.canvas import COLOURS
 from search.comparison.canvas import canvas
+from search.comparison.canvas import logarithmic
 from search.comparison.summary import mean_of
 from search.comparison.tables import plain
 
@@ -160,8 +161,8 @@ def conclude(rows: list[dict[str, Any]]) -> Finding:
                 mode="lines+markers",
                 line={"color": colour, "dash": dash},
             )
-    figure.update_xaxes(type="log")
-    figure.update_yaxes(type="log")
+    figure.update_xaxes(**logarithmic())
+    figure.update_yaxes(**logarithmic())
     ratios = [row["epoch"] / row["evaluation"] for row in rows]
     said.append(f"An epoch takes {min(ratios):.1f} to {max(ratios):.1f} evaluations on as many images.")
     return Finding(

@@ -21,6 +21,7 @@ from search.ablations.ablation import Setting
 from search.ablations.finding import Finding
 from search.comparison.canvas import COLOURS
 from search.comparison.canvas import canvas
+from search.comparison.canvas import logarithmic
 from search.comparison.execution import carry_out
 from search.comparison.outcomes import SearchOutcome
 from search.comparison.plan import Planned
@@ -174,7 +175,7 @@ def _figure(found: Mapping[str, Spread]) -> go.Figure:
         figure.add_scatter(
             x=counts, y=middle, mode="lines", name=f"{name} - random", line={"color": colour}, legendgroup=name
         )
-    figure.update_yaxes(type="log")
+    figure.update_yaxes(**logarithmic())
     return figure
 
 

@@ -33,3 +33,9 @@ def canvas(x: str, y: str) -> go.Figure:
 def whiskers(errors: Sequence[float]) -> dict[str, object]:
     """Return standard errors in percent, as Plotly takes them; none where there is none."""
     return {"array": [0.0 if math.isnan(each) else 100.0 * each for each in errors], "thickness": 1}
+
+
+def logarithmic() -> dict[str, object]:
+    """Return settings of a logarithmic axis whose numbers are written out: Plotly's own writes 2 for 0.2 and for 2."""
+    numbers = [digit * 10.0**power for power in range(-4, 5) for digit in (1, 2, 5)]
+    return {"type": "log", "tickvals": numbers, "ticktext": [f"{number:g}" for number in numbers]}

@@ -33,7 +33,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def pictures(*arguments: object) -> "subprocess.CompletedProcess[str]":
-    program = [sys.executable, ROOT / "scripts" / "pictures.py", *map(str, arguments)]
+    program = [sys.executable, str(ROOT / "scripts" / "pictures.py"), *map(str, arguments)]
     return subprocess.run(program, capture_output=True, text=True, check=False)
 
 

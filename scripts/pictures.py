@@ -12,10 +12,10 @@ import shutil
 from pathlib import Path
 from urllib.parse import unquote
 
-WIDTH, HEIGHT = 900, 500
-DRAW = """async ([name, width, height]) => {
+WIDTH = 900
+DRAW = """async ([name, width]) => {
   const picture = document.getElementById(name);
-  return await Plotly.toImage(picture, {format: "svg", width, height});
+  return await Plotly.toImage(picture, {format: "svg", width, height: picture.layout.height});
 }"""
 
 
@@ -45,7 +45,7 @@ def main() -> None:
             parser.error(f"no picture of {asked.page} is called {unknown[0]!r}; there are {', '.join(there)}.")
         asked.out.mkdir(parents=True, exist_ok=True)
         for name in names:
-            _, _, content = page.evaluate(DRAW, [name, WIDTH, HEIGHT]).partition(",")
+            _, _, content = page.evaluate(DRAW, [name, WIDTH]).partition(",")
             text = unquote(content) if content.startswith("%3C") else base64.b64decode(content).decode()
             (asked.out / f"{name}.svg").write_text(text, encoding="utf-8")
             print(asked.out / f"{name}.svg")

@@ -44,9 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _ablate(arguments: Sequence[str]) -> int:
     if not arguments or arguments[0].startswith("-") or "=" in arguments[0]:
         raise ConfigError(f"Name a question first, such as python -m search.ablate reward. {nearest('', ABLATIONS)}")
-    question, *rest = arguments
-    if question not in ABLATIONS:
-        raise ConfigError(f"No ablation is called {question!r}. {nearest(question, ABLATIONS)}")
+    asked, *rest = arguments
+    if asked not in ABLATIONS:
+        raise ConfigError(f"No ablation is called {asked!r}. {nearest(asked, ABLATIONS)}")
+    source, question = ABLATIONS[asked]
     if "seed" in dict(parse_arguments(rest)):
         raise ConfigError("An ablation has several seeds: found --seed. Write --seeds, separated by commas.")
     config = load(AblateConfig, "ablate", rest)
@@ -59,9 +60,9 @@ def _ablate(arguments: Sequence[str]) -> int:
     from search.ablations.ablation import Setting
     from search.ablations.finding import write_finding
 
-    ablation: Ablation = pkgutil.resolve_name(ABLATIONS[question][0])
+    ablation: Ablation = pkgutil.resolve_name(source)
     settings = [f"{key}={value}" for key, value in parse_arguments(rest) if key not in OWN]
-    named = f"{question}-{config.data.name}-{network_name(config)}"
+    named = f"{asked}-{config.data.name}-{network_name(config)}"
     name = config.name or f"ablate-{named}-{digest(identity(config))}"
     setting = Setting(config, settings, Path(config.runs) / name)
     console = Console()
@@ -69,10 +70,12 @@ def _ablate(arguments: Sequence[str]) -> int:
     cost = ablation.cost(setting)
     with locked(setting.folder, wait=False):
         console.print(cost, soft_wrap=True, highlight=False)
-        with Reporter(console) as reporter, reporter.phase(question) as phase:
+        with Reporter(console) as reporter, reporter.phase(asked) as phase:
             finding = ablation.find(setting, phase)
-        write_finding(setting.folder, finding, shlex.join(["python", "-m", "search.ablate", *arguments]))
-    console.print(f"\n{finding.question}\n{finding.verdict}\n", soft_wrap=True, highlight=False)
+        write_finding(
+            setting.folder, asked, question, finding, shlex.join(["python", "-m", "search.ablate", *arguments])
+        )
+    console.print(f"\n{question}\n{finding.verdict}\n", soft_wrap=True, highlight=False)
     console.print(f"{setting.folder / 'ablation.html'} shows it.", soft_wrap=True)
     return 3 if finding.failed else 0
 

@@ -63,8 +63,6 @@ Found = dict[str, list[Energies]]
 class EnergyAblation:
     """SynOps against energy, candidate by candidate."""
 
-    question = "Do energy models order candidates as SynOps do?"
-
     def cost(self, setting: Setting) -> str:
         """Say what is measured."""
         count = 2 * CANDIDATES * len(setting.config.seeds)
@@ -168,8 +166,6 @@ def conclude(found: list[Found]) -> Finding:
         f"mean), in energy by at most {in_percent(variations[most], 1)} ({most})."
     )
     return Finding(
-        name="energy",
-        question=EnergyAblation.question,
         conclusion=" ".join(said),
         head=["energy model", "Kendall's tau", "pairs ordered otherwise, %", "variation at equal SynOps, %"],
         rows=[

@@ -70,8 +70,6 @@ class Errors:
 class FormAblation:
     """Error of each form."""
 
-    question = "Would another form predict better than a line?"
-
     def cost(self, setting: Setting) -> str:
         """Say how many samples are left to be taken."""
         inner = [(pool_config(setting, seed), POOL, usual_widths) for seed in setting.config.seeds]
@@ -153,8 +151,6 @@ def conclude(found: dict[str, list[Errors]]) -> Finding:
         name: paired_difference([each.inside for each in found[name]], line) for name in forms if name != REFERENCE
     }
     return Finding(
-        name="estimator-form",
-        question=FormAblation.question,
         conclusion=" ".join(
             [*_said_inside(inside, differences, len(line)), *_said_above(above), *_said_outside(outside)]
         ),

@@ -38,8 +38,6 @@ LEVEL: Final = 1.05
 class SamplesAblation:
     """Error against number of samples."""
 
-    question = "How many samples does the line need?"
-
     def cost(self, setting: Setting) -> str:
         """Say how many samples are left to be taken."""
         return what_pools_cost([(pool_config(setting, seed), POOL, usual_widths) for seed in setting.config.seeds])
@@ -93,8 +91,6 @@ def conclude(found_SNK: Floats) -> Finding:
         f"{in_percent(there[1], 2)} there and {in_percent(all_of_them[1], 2)} with {COUNTS[-1]}."
     )
     return Finding(
-        name="estimator-samples",
-        question=SamplesAblation.question,
         conclusion=text,
         head=["samples", "mean error, %", "upper margin, %", "coverage of the bound, %"],
         rows=[

@@ -55,8 +55,6 @@ def places(setting: Setting) -> dict[str, Sequence[str]]:
 class TransferAblation:
     """Errors of a line elsewhere."""
 
-    question = "Does the line hold where it was not fitted?"
-
     def cost(self, setting: Setting) -> str:
         """Say how many samples are left to be taken."""
         return what_pools_cost(
@@ -107,8 +105,6 @@ def conclude(errors: dict[str, list[Errors]], slopes: dict[str, list[float]]) ->
     points(figure, list(means), [each[1] for each in means.values()], "line from here", COLOURS[1])
     points(figure, list(means), [each[2] for each in means.values()], "no line", COLOURS[2])
     return Finding(
-        name="estimator-transfer",
-        question=TransferAblation.question,
         conclusion=said,
         head=["used at", "line fitted there, %", "line from here, %", "no line, %", "slope there"],
         rows=[

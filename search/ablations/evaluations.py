@@ -27,25 +27,25 @@ GAIN: Final = 0.005
 """Accuracy."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class EvaluationsAblation(SearchAblation):
     """Strategies x lengths."""
 
-    strategies: Sequence[str] = ()
-    counts: Sequence[int] = ()
+    strategies: Sequence[str]
+    counts: Sequence[int]
 
     @classmethod
     def of(cls, *, strategies: Sequence[str], counts: Sequence[int]) -> Self:
         """Return the ablation of these strategies; the first is what the others are held against."""
         return cls(
-            "evaluations",
-            "How many evaluations are enough?",
-            {
+            variants={
                 f"{strategy} {count}": (f"strategy={strategy}", f"strategy.evaluations={count}")
                 for strategy in strategies
                 for count in counts
             },
-            {f"{strategy} {count}": f"{strategies[0]} {count}" for strategy in strategies[1:] for count in counts},
+            references={
+                f"{strategy} {count}": f"{strategies[0]} {count}" for strategy in strategies[1:] for count in counts
+            },
             strategies=strategies,
             counts=counts,
         )

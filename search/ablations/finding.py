@@ -23,8 +23,6 @@ from search.comparison.tables import markdown_table
 class Finding:
     """One ablation, finished."""
 
-    name: str
-    question: str
     conclusion: str
     """Drawn from the numbers by a rule that the ablation's docstring states."""
     head: Sequence[str]
@@ -44,28 +42,28 @@ class Finding:
         return " ".join([self.conclusion, *lacking])
 
 
-def write_finding(folder: Path, finding: Finding, command: str) -> None:
+def write_finding(folder: Path, name: str, question: str, finding: Finding, command: str) -> None:
     """Write ``ablation.html``, ``.md``, ``.tex`` and ``.json``; each is replaced whole."""
     drawn = finding.figure.to_html(
         full_html=False, include_plotlyjs=False, div_id="picture", config={"responsive": True, "displaylogo": False}
     )
     sections = [
-        f"<h1>{html.escape(finding.question)}</h1>",
+        f"<h1>{html.escape(question)}</h1>",
         f'<p class="verdict">{html.escape(finding.verdict)}</p>',
         f"<script>{get_plotlyjs()}</script>",
         f"<figure>\n{drawn}\n<figcaption>{html.escape(finding.legend)}</figcaption>\n</figure>",
         sortable_table(finding.head, finding.rows),
         f"<h2>To do it again</h2>\n<pre>{html.escape(command)}</pre>",
     ]
-    write_text(folder / "ablation.html", page(finding.question, sections, wide=True))
+    write_text(folder / "ablation.html", page(question, sections, wide=True))
     table = markdown_table(finding.head, finding.rows)
-    text = f"# {finding.question}\n\n{finding.verdict}\n\n{table}\n{finding.legend}\n\n    {command}\n"
+    text = f"# {question}\n\n{finding.verdict}\n\n{table}\n{finding.legend}\n\n    {command}\n"
     write_text(folder / "ablation.md", text)
     write_text(folder / "ablation.tex", f"{latex_table(finding.head, finding.rows)}% {finding.legend}\n")
     values = {
         "schema": 1,
-        "name": finding.name,
-        "question": finding.question,
+        "name": name,
+        "question": question,
         "conclusion": finding.verdict,
         "command": command,
         "table": {"head": list(finding.head), "rows": [list(row) for row in finding.rows]},

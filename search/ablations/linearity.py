@@ -85,8 +85,6 @@ def one_layer_least(count: int, context: SearchContext, budget: Budget, seed: in
 class LinearityAblation:
     """Residuals of the line, condition by condition."""
 
-    question = "When does the line hold?"
-
     def cost(self, setting: Setting) -> str:
         """Say how many samples are left to be taken."""
         return what_pools_cost([each for seed in setting.config.seeds for each in _pools(setting, seed).values()])
@@ -190,8 +188,6 @@ def conclude(
         [f"layer {name}", "", "", "", f"x {mean:.3f} ± {spread:.3f}", "", ""] for name, (mean, spread) in layers.items()
     ]
     return Finding(
-        name="linearity",
-        question=LinearityAblation.question,
         conclusion=" ".join(said),
         head=head,
         rows=rows,

@@ -69,8 +69,6 @@ SIZES: Final = (
 class ScaleAblation:
     """Seconds against size."""
 
-    question = "What do evaluations and samples cost in larger networks?"
-
     def cost(self, setting: Setting) -> str:
         """Say what is timed.
 
@@ -166,8 +164,6 @@ def conclude(rows: list[dict[str, Any]]) -> Finding:
     ratios = [row["epoch"] / row["evaluation"] for row in rows]
     said.append(f"An epoch takes {min(ratios):.1f} to {max(ratios):.1f} evaluations on as many images.")
     return Finding(
-        name="scale",
-        question=ScaleAblation.question,
         conclusion=" ".join(said),
         head=["varied", "value", "parameters", "evaluation, s", "epoch, s"],
         rows=[

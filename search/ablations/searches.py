@@ -61,12 +61,10 @@ LEGEND: Final = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SearchAblation:
     """Variants of a search."""
 
-    name: str
-    question: str
     variants: Mapping[str, Sequence[str]]
     """Name -> settings."""
     references: Mapping[str, str]
@@ -98,7 +96,7 @@ class SearchAblation:
         """Carry out what is left, and hold each variant against its reference."""
         planned = self.plan(setting)
         failed = carry_out(planned, setting.config.workers, setting.folder / "logs", phase)
-        return self.conclude(summarise(planned, About(self.question, "", ""), failed))
+        return self.conclude(summarise(planned, About("", "", ""), failed))
 
     def conclude(self, comparison: Comparison) -> Finding:
         """Say what finished searches found."""
@@ -114,8 +112,6 @@ class SearchAblation:
             said.append(what_seeds_can_show(min(each.difference.seeds for each in first), len(first)))
         head, rows = self._table(comparison, held)
         return Finding(
-            name=self.name,
-            question=self.question,
             conclusion=" ".join(said),
             head=head,
             rows=rows,

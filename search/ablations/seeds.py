@@ -56,8 +56,6 @@ class Spread:
 class SeedsAblation:
     """The spread of differences over seeds."""
 
-    question = "How many seeds does a claim need?"
-
     def plan(self, setting: Setting) -> list[Planned]:
         """Return its searches."""
         variants = {name: (f"strategy={name}",) for name in STRATEGIES}
@@ -72,7 +70,7 @@ class SeedsAblation:
         """Carry out the searches, and look at their differences."""
         planned = self.plan(setting)
         failed = carry_out(planned, setting.config.workers, setting.folder / "logs", phase)
-        return conclude(summarise(planned, About(self.question, "", ""), failed).outcomes, failed)
+        return conclude(summarise(planned, About("", "", ""), failed).outcomes, failed)
 
 
 def conclude(outcomes: Sequence[SearchOutcome], failed: Mapping[str, str]) -> Finding:
@@ -92,8 +90,6 @@ def conclude(outcomes: Sequence[SearchOutcome], failed: Mapping[str, str]) -> Fi
         found[name] = spread_of([best[name][s] for s in shared], [best["random"][s] for s in shared])
         said.append(_said(name, found[name]))
     return Finding(
-        name="seeds",
-        question=SeedsAblation.question,
         conclusion=" ".join(said),
         head=[
             "strategy",

@@ -63,8 +63,6 @@ class SmallSpikformer(nn.Module):
 class TransformerAblation:
     """Residuals of the line."""
 
-    question = "Does the line hold for a spiking transformer?"
-
     def cost(self, setting: Setting) -> str:
         """Say how many samples are left to be taken."""
         return what_pools_cost(
@@ -92,8 +90,6 @@ def conclude(pools: dict[int, Pool]) -> Finding:
         marker = {"color": COLOURS[index % len(COLOURS)], "size": 7}
         figure.add_scatter(x=x, y=y, mode="markers", name=f"seed {seed}", marker=marker)
     return Finding(
-        name="transformer",
-        question=TransformerAblation.question,
         conclusion=(
             judgement(
                 "The line",

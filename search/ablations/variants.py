@@ -29,9 +29,7 @@ _AGENTS: Final = {
     "one update a step": ("strategy.options.updates_per_step=1",),
 }
 AGENT: Final = AgentAblation(
-    "agent",
-    "Which parts of our DDPG agent matter, and when is it stable?",
-    {
+    variants={
         **_AGENTS,
         **{f"{count} episodes": (f"strategy.evaluations={count}",) for count in (200, 400)},
         "AMC's settings, 400 episodes": (
@@ -40,7 +38,7 @@ AGENT: Final = AgentAblation(
         ),
         **{f"random, {count}": ("strategy=random", f"strategy.evaluations={count}") for count in (200, 400)},
     },
-    {
+    references={
         **against("as it is", _AGENTS),
         "200 episodes": "random, 200",
         "400 episodes": "random, 400",
@@ -52,20 +50,16 @@ AGENT: Final = AgentAblation(
 
 _CRITERIA: Final = {name: (f"space.criterion={name}",) for name in ("l1", "bn_gamma", "activity", "taylor", "random")}
 CRITERION: Final = SearchAblation(
-    "criterion",
-    "Does it matter which channels of a layer go first?",
-    _CRITERIA,
-    against("random", _CRITERIA),
+    variants=_CRITERIA,
+    references=against("random", _CRITERIA),
     shared=("strategy=cmaes",),
 )
 
 EVALUATIONS: Final = EvaluationsAblation.of(strategies=("random", "cmaes", "ddpg"), counts=(10, 25, 50, 100, 200, 400))
 
 FIRST_LAYER: Final = SearchAblation(
-    "first-layer",
-    "Does it matter whether the first layer counts?",
-    {name: (f"synops.first_layer={name}",) for name in ("apart", "add")},
-    {"add": "apart"},
+    variants={name: (f"synops.first_layer={name}",) for name in ("apart", "add")},
+    references={"add": "apart"},
     shared=("strategy=cmaes",),
     measures=(BEST, TEST, OPERATIONS),
     note=(
@@ -75,16 +69,14 @@ FIRST_LAYER: Final = SearchAblation(
 )
 
 PIECES: Final = SearchAblation(
-    "pieces",
-    "What do LRE and TAR add, each and together?",
-    {
+    variants={
         f"{strategy}{lre}{tar}": (f"strategy={strategy}", f"estimator.name={estimator}", f"reward.form={form}")
         for strategy in ("ddpg", "cmaes", "random")
         for lre, estimator in ((" + LRE", "linear"), ("", "identity"))
         for tar, form in ((" + TAR", "linear"), ("", "plain"))
         if strategy != "random" or form == "plain"  # random search takes no notice of a reward
     },
-    {
+    references={
         **{
             f"{strategy}{left}": f"{strategy} + LRE + TAR"
             for strategy in ("ddpg", "cmaes")
@@ -106,10 +98,8 @@ _BATCHES: Final = (0, 1, 2, 5, 10, 20, 50, 100)
 _RECALIBRATIONS: Final = {f"{count}": (f"space.recalibration_batches={count}",) for count in _BATCHES}
 _IMAGES: Final = 11
 RECALIBRATION: Final = SearchAblation(
-    "recalibration",
-    "How many batches must batch norms see anew?",
-    _RECALIBRATIONS,
-    against("100", _RECALIBRATIONS),
+    variants=_RECALIBRATIONS,
+    references=against("100", _RECALIBRATIONS),
     shared=("strategy=cmaes", f"space.recalibration_batch_size={_IMAGES}"),
     note=(
         f"Batches of {_IMAGES} training images, so that the embedded digits have a hundred of them; elsewhere searches "
@@ -122,16 +112,14 @@ _FORMS: Final = {
     **{form: (f"reward.form={form}",) for form in ("two-sided", "replace", "cliff", "power", "amc-log")},
 }
 REWARD: Final = SearchAblation(
-    "reward",
-    "What does the target-aware reward add, and which form?",
-    {
+    variants={
         **_FORMS,
         "none": ("reward.form=plain",),
         "projection": ("budget.projection=true",),
         "hard constraint (tpe)": ("strategy=tpe", "reward.form=plain"),
         "projection (tpe)": ("strategy=tpe", "budget.projection=true"),
     },
-    {**against("none", _FORMS), "projection": "linear 3", "projection (tpe)": "hard constraint (tpe)"},
+    references={**against("none", _FORMS), "projection": "linear 3", "projection (tpe)": "hard constraint (tpe)"},
     shared=("strategy=ddpg", *AS_PROPOSED),
     measures=(BEST, FEASIBLE),
     note=(
@@ -143,14 +131,12 @@ REWARD: Final = SearchAblation(
 )
 
 TIME_STEPS: Final = SearchAblation(
-    "time-steps",
-    "Does all this hold for other numbers of time steps?",
-    {
+    variants={
         f"{strategy} at T = {steps}": (f"strategy={strategy}", f"network.time_steps={steps}")
         for steps in (1, 2, 4, 8)
         for strategy in ("random", "cmaes", "ddpg")
     },
-    {
+    references={
         f"{strategy} at T = {steps}": f"random at T = {steps}"
         for steps in (1, 2, 4, 8)
         for strategy in ("cmaes", "ddpg")

@@ -47,7 +47,8 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     write_report(folder / "report.html", record())
     write_page(folder / "compare.html", made(OUTCOMES))
     errors_SNK = np.linspace(0.02, 0.01, 3 * len(COUNTS) * 3).reshape(3, len(COUNTS), 3)
-    write_finding(folder, conclude(errors_SNK), "python -m search.ablate estimator-samples")
+    question = "How many samples does the line need?"
+    write_finding(folder, "estimator-samples", question, conclude(errors_SNK), "python -m search.ablate")
     return {page.stem: page for page in folder.glob("*.html")}
 
 

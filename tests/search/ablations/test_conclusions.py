@@ -47,7 +47,10 @@ def made(outcomes: list[SearchOutcome], failed: dict[str, str] | None = None) ->
 
 
 TWO = SearchAblation(
-    "two", "Which?", {"a": (), "b": (), "c": ()}, {"b": "a", "c": "b"}, measures=(BEST, FEASIBLE), note="Note."
+    variants={"a": (), "b": (), "c": ()},
+    references={"b": "a", "c": "b"},
+    measures=(BEST, FEASIBLE),
+    note="Note.",
 )
 
 

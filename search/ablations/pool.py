@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conf.identity import digest
+from conf.identity import network_name
 from conf.schema import SearchConfig
 from lightning_snn.files import locked
 from lightning_snn.progress import Phase
@@ -110,9 +111,11 @@ def take_pool(config: SearchConfig, count: int, phase: Phase, draw: Draw = usual
     task, baseline, budget, context = prepare(config)
     dense, folder, report = shared_folders(config)[0], folder_of(config, draw), baseline.validation.synops
     widths = draw(count, context, budget, config.seed)
+    steps, target = f"T = {config.network.time_steps}", f"{config.budget.target:.0%}"
+    named = f"{config.data.name}, {network_name(config)}, {steps}, {target}, seed {config.seed}"
     with locked(folder, wait=True), Sampling(baseline.evaluator(task), widths, budget, dense, folder) as sampling:
         samples = sampling.take(
-            range(count), lambda sample: phase.advance(f"seed {config.seed}, sample {sample.index}")
+            range(count), lambda sample: phase.advance(f"{named}: sample {sample.index + 1} of {count}")
         )
     macs = measure_cost_model(baseline.network, baseline.plan, all_spiking(report), keep_order(baseline.scores))
     return Pool(

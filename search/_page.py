@@ -31,10 +31,10 @@ body.wide { --wide: 80rem; }
 .sortable th { cursor: pointer; }
 .sortable th[aria-sort="ascending"]::after { content: " \\25b4"; }
 .sortable th[aria-sort="descending"]::after { content: " \\25be"; }
-pre { background: #f4f4f4; padding: .7rem .8rem; overflow-x: auto; font-size: .88rem; }
+pre { background: #f4f4f4; padding: .7rem .8rem; white-space: pre-wrap; overflow-wrap: anywhere; font-size: .88rem; }
 summary { cursor: pointer; font-weight: 600; }
 details td { white-space: normal; overflow-wrap: anywhere; }
-@media print { body { max-width: none; padding: 0; font-size: 10pt; } pre { white-space: pre-wrap; }
+@media print { body { max-width: none; padding: 0; font-size: 10pt; }
   figure, table, .verdict { break-inside: avoid; } h2 { break-after: avoid; } figure > svg { max-width: 13cm; } }
 """
 

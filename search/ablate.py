@@ -3,6 +3,7 @@
 Exit codes: 0 done, 2 wrong input (one sentence), 3 a search has no result, 130 and 143 interrupted.
 """
 
+import dataclasses
 import pkgutil
 import shlex
 from collections.abc import Sequence
@@ -28,7 +29,8 @@ Answer one question by runs of its own: a table, a picture and a conclusion that
   python -m search.ablate estimator-form --data cifar10 --network vgg_compact
 
 Out: runs/NAME/ablation.html, .md, .tex and .json. What is finished is not done again, so the same command goes on
-where an interrupted one was. It says what it costs before it starts.
+where an interrupted one was. It says what it costs before it starts. Searches are by the strategies that the question
+names: by CMA-ES in criterion, first-layer and recalibration, where --strategy does not name another.
 
 Questions (python -m search.ablate NAME):
 """
@@ -72,6 +74,7 @@ def _ablate(arguments: Sequence[str]) -> int:
         console.print(cost, soft_wrap=True, highlight=False)
         with Reporter(console) as reporter, reporter.phase(asked) as phase:
             finding = ablation.find(setting, phase)
+            finding = dataclasses.replace(finding, about=finding.about or setting.scope)
         write_finding(
             setting.folder, asked, question, finding, shlex.join(["python", "-m", "search.ablate", *arguments])
         )

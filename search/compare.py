@@ -54,6 +54,10 @@ def _compare(arguments: Sequence[str]) -> int:
             f"reference is one of the strategies, found {config.reference!r}. "
             f"{nearest(config.reference, config.strategies)}"
         )
+    targets = config.targets or [config.budget.target]
+    searches = len(config.strategies) * len(targets) * len(config.seeds)
+    if config.task is not None and not 0 <= config.task < searches:
+        raise ConfigError(f"task is one of {searches} searches, 0 to {searches - 1}, found {config.task}.")
     from search.comparison.plan import plan_runs
     from search.comparison.run import About
     from search.comparison.run import run_comparison  # only now, with a valid command line
@@ -67,7 +71,7 @@ def _compare(arguments: Sequence[str]) -> int:
     planned = plan_runs(
         settings,
         {name: (f"strategy={name}",) for name in config.strategies},
-        targets=config.targets or [config.budget.target],
+        targets=targets,
         seeds=config.seeds,
     )
     about = About(

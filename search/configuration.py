@@ -62,6 +62,8 @@ def _what_else(run: Path) -> str:
     """Return what to do with a folder that is not a run's."""
     if (run / "ablation.json").exists():
         return "It is an ablation's, whose page its own command makes again."
+    if (run / "compare.json").exists():
+        return "It is a comparison's without its plan.json: give the comparison's own command again, which writes it."
     near = difflib.get_close_matches(run.name, [each.parent.name for each in run.parent.glob("*/settings.json")], n=1)
     return f"Did you mean {run.parent / near[0]}?" if near else "Name a folder below runs/."
 

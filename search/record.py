@@ -25,6 +25,17 @@ SAMPLES = "samples.json"
 """Of a run's folder: the samples that its estimator was fitted to."""
 
 
+NETWORK = ("validation_accuracy", "test_accuracy", "synops", "parameters", "macs", "size_bytes", "batch_seconds")
+FIGURES = {
+    "baseline": NETWORK,
+    "result": NETWORK,
+    "budget": ("target_fraction", "target_synops", "validation_target_synops", "validation_baseline_synops"),
+    "estimator": ("slope", "intercept", "predicted_synops", "lower", "upper"),
+    "seconds": ("baseline", "estimator", "search", "finetune", "verify", "total"),
+}
+"""Numbers that ``result.json`` must hold, by its parts."""
+
+
 @dataclass(frozen=True)
 class RunRecord:
     """All that is known of a finished run."""
@@ -79,16 +90,15 @@ def read_result(run: Path) -> dict[str, Any]:
         RunError: If it cannot be read, or was made by another version.
     """
     result = read_json(run / "result.json")
-    parts = ("baseline", "result", "budget", "seconds")
-    if (
-        not isinstance(result, dict)
-        or result.get("schema") != 1
-        or not all(isinstance(result.get(part), dict) for part in parts)
-    ):
-        raise RunError(
-            f"{run / 'result.json'} is not the result of a search of this version. Delete it; the search's own command "
-            "makes it again."
-        )
+    mend = "Delete it; the search's own command makes it again."
+    if not isinstance(result, dict) or result.get("schema") != 1:
+        raise RunError(f"{run / 'result.json'} is not the result of a search of this version. {mend}")
+    for part, names in FIGURES.items():
+        found = result.get(part)
+        for name in names:
+            value = found.get(name) if isinstance(found, dict) else None
+            if not isinstance(value, int | float):
+                raise RunError(f"{run / 'result.json'} needs a number at {part}.{name}, found {value!r}. {mend}")
     return result
 
 

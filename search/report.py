@@ -78,10 +78,13 @@ def _report(arguments: Sequence[str]) -> int:
                 raise ConfigError(f"No strategy of {out} is {asked.reference!r}. {nearest(asked.reference, variants)}")
             plans[out] = (members, dataclasses.replace(about, command=command, reference=asked.reference))
     if len(plans) != 1 and (asked.out or (asked.reference and not plans)):
+        found = ", ".join(map(str, plans)) or f"a single search, {runs[0]}"
         raise ConfigError(
-            f"--out and --reference are for one comparison, found {len(plans)} in what was named. "
-            "Name several runs, or the folder of one comparison."
+            f"--out and --reference are for one comparison, found {found}. Name several searches, or the folder of one "
+            "comparison."
         )
+    if asked.out and (asked.out / "settings.json").exists():
+        raise ConfigError(f"--out names a folder for a comparison, found that of a run, {asked.out}. Name another.")
     records = {run: read_record(run) for run in runs}
     groups = {each.folder: out.name for out, (members, _) in plans.items() for each in members if each.is_finished}
     records |= {run: read_record(run) for run in groups if run not in records}
@@ -102,6 +105,10 @@ def _report(arguments: Sequence[str]) -> int:
             logger = record.config.logger
             logger = dataclasses.replace(logger, name="wandb", group=groups.get(run, logger.group))
             send(record, open_tracker(dataclasses.replace(record.config, logger=logger), run))
+    if asked.wandb:
+        console.print(
+            "Sent to Weights & Biases; where there was no key, wandb sync RUN/wandb/offline-* sends them later."
+        )
     return 0
 
 

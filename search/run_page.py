@@ -135,10 +135,12 @@ def _verdict(result: Mapping[str, Any]) -> str:
     else:
         text = f"<b>Infeasible: the budget is not met.</b> {measured}"
         if synops <= budget["target_synops"]:
-            text += " On validation data, which count as well, it needs more than that, less two standard errors."
+            text += " On validation data, which count as well, it needs more than that, with two standard errors added."
     if budget["tightened"]:
         again = "once" if budget["tightened"] == 1 else f"{budget['tightened']} times"
-        text += f" It was made smaller and fine-tuned again, {again}, to come closer to the budget."
+        text += (
+            f" After fine-tuning it was above the budget at first: it was made smaller and fine-tuned again, {again}."
+        )
     return text
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from conf.identity import network_name
 from conf.schema import AblateConfig
 from lightning_snn.progress import Phase
 from search.ablations.finding import Finding
@@ -18,6 +19,15 @@ class Setting:
     """The command line for each search: data, network and all, without what belongs to the ablation."""
     folder: Path
     """Its own, for logs and what is measured."""
+
+    @property
+    def scope(self) -> str:
+        """Return in a sentence what the command names."""
+        config = self.config
+        return (
+            f"{network_name(config)} on {config.data.name}, T = {config.network.time_steps}, a budget of "
+            f"{100 * config.budget.target:g} % of the dense SynOps; seeds {', '.join(map(str, config.seeds))}."
+        )
 
 
 class Ablation(Protocol):

@@ -32,6 +32,8 @@ class Finding:
     figure: go.Figure
     values: Any
     """The numbers behind it, plain."""
+    about: str = ""
+    """What it was found on, where that is not simply the data, network and budget of the command."""
     failed: Mapping[str, str] = field(default_factory=dict)
     """Searches without a result, and why."""
 
@@ -44,6 +46,7 @@ class Finding:
 
 def write_finding(folder: Path, name: str, question: str, finding: Finding, command: str) -> None:
     """Write ``ablation.html``, ``.md``, ``.tex`` and ``.json``; each is replaced whole."""
+    legend = f"{finding.about} {finding.legend}"
     drawn = finding.figure.to_html(
         full_html=False, include_plotlyjs=False, div_id="picture", config={"responsive": True, "displaylogo": False}
     )
@@ -51,19 +54,20 @@ def write_finding(folder: Path, name: str, question: str, finding: Finding, comm
         f"<h1>{html.escape(question)}</h1>",
         f'<p class="verdict">{html.escape(finding.verdict)}</p>',
         f"<script>{get_plotlyjs()}</script>",
-        f"<figure>\n{drawn}\n<figcaption>{html.escape(finding.legend)}</figcaption>\n</figure>",
+        f"<figure>\n{drawn}\n<figcaption>{html.escape(legend)}</figcaption>\n</figure>",
         sortable_table(finding.head, finding.rows),
         f"<h2>To do it again</h2>\n<pre>{html.escape(command)}</pre>",
     ]
     write_text(folder / "ablation.html", page(question, sections, wide=True))
     table = markdown_table(finding.head, finding.rows)
-    text = f"# {question}\n\n{finding.verdict}\n\n{table}\n{finding.legend}\n\n    {command}\n"
+    text = f"# {question}\n\n{finding.verdict}\n\n{table}\n{legend}\n\n    {command}\n"
     write_text(folder / "ablation.md", text)
-    write_text(folder / "ablation.tex", f"{latex_table(finding.head, finding.rows)}% {finding.legend}\n")
+    write_text(folder / "ablation.tex", f"{latex_table(finding.head, finding.rows)}% {legend}\n")
     values = {
         "schema": 1,
         "name": name,
         "question": question,
+        "about": finding.about,
         "conclusion": finding.verdict,
         "command": command,
         "table": {"head": list(finding.head), "rows": [list(row) for row in finding.rows]},

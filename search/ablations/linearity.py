@@ -7,8 +7,8 @@
 
 For each pool: the error of its own line (leave-one-out), that of the usual line on it, that of no prediction, R^2, the
 rank correlation of squared residuals with the prediction, and with how many seeds Shapiro and Wilk's test finds the
-residuals not normal; and how each layer's operations move in the usual pool. Conclusion by rule: ``rule.py``, of the
-usual line.
+residuals not normal; and how each layer's operations move in the usual pool. Conclusion by rule: ``rule.py``, of lines
+of their own and of the usual one.
 """
 
 import math
@@ -162,12 +162,12 @@ def conclude(
     }
     layers = {name: (_mean(drifts, name, 0), _mean(drifts, name, 1)) for name in drifts[0]}
     least, most = min(layers, key=lambda name: layers[name][0]), max(layers, key=lambda name: layers[name][0])
+    no_line = {name: [each.no_line_error for each in values] for name, values in found.items()}
+    own = {name: [each.own_error for each in values] for name, values in found.items()}
+    elsewhere = {name: [each.usual_error for each in values] for name, values in found.items() if name != "usual"}
     said = [
-        judgement(
-            "The usual line",
-            {name: [each.usual_error for each in values] for name, values in found.items()},
-            {name: [each.no_line_error for each in values] for name, values in found.items()},
-        ),
+        judgement("A line of their own", own, no_line),
+        judgement("The usual line", elsewhere, no_line),
         f"Operations of single layers move by factors of {layers[least][0]:.2f} ({least}) to {layers[most][0]:.2f} "
         f"({most}) on average.",
     ]
@@ -184,19 +184,19 @@ def conclude(
         ]
         for name, each in means.items()
     ]
-    rows += [
-        [f"layer {name}", "", "", "", f"x {mean:.3f} ± {spread:.3f}", "", ""] for name, (mean, spread) in layers.items()
-    ]
+    factors = "; ".join(f"{name} {mean:.3f} ({spread:.3f})" for name, (mean, spread) in layers.items())
     return Finding(
         conclusion=" ".join(said),
         head=head,
         rows=rows,
         legend=(
             "Errors: shares of the dense network's SynOps, mean ± standard error over seeds. Own line: leave-one-out. "
-            "Usual line: fitted to the usual pool (which is tested leave-one-out); for 'short', the line of short "
-            "fine-tunings tested on full ones. No line: SynOps stay as they are. Not normal: seeds with p < 0.05 by "
-            "Shapiro and Wilk. Layers, those in the budget: operations after over before fine-tuning, mean and "
-            "standard deviation over the usual pool. The picture shows the first seed."
+            "Usual line: fitted to the usual pool (which is tested leave-one-out); for 'short', the line of "
+            "fine-tunings of a quarter of the epochs, tested on full ones. No line: SynOps stay as they are. Spread of "
+            "residuals: rank correlation of their squares with the prediction, away from 0 where errors grow or shrink "
+            "with SynOps. Not normal: seeds with p < 0.05 by Shapiro and Wilk. Operations after over before "
+            "fine-tuning, layer by layer, mean (standard deviation) over the usual pool: "
+            f"{factors}. The picture shows the first seed."
         ),
         figure=_figure(shown),
         values={

@@ -181,6 +181,7 @@ def conclude(rows: list[dict[str, Any]]) -> Finding:
             "seeds, on one machine: read the exponents, which are those between the two largest of a series, not the "
             "seconds."
         ),
+        about="On random images.",
         figure=figure,
         values=rows,
     )

@@ -28,6 +28,7 @@ from search.comparison.statistics import paired_difference
 from search.comparison.summary import Comparison
 from search.comparison.summary import mean_of
 from search.comparison.summary import what_seeds_can_show
+from search.comparison.tables import MEANINGS
 from search.comparison.tables import in_points
 from search.comparison.tables import percent
 from search.comparison.verdict import Contrast
@@ -42,22 +43,30 @@ class Measure:
     name: str
     of: Callable[[SearchOutcome], float]
     """A share or an accuracy, in [0, 1]."""
+    meaning: str
     words: tuple[str, str] = ("better", "worse")
     """For more and less of it."""
 
 
-BEST: Final = Measure("best validation accuracy", lambda outcome: outcome.best)
-TEST: Final = Measure("test accuracy after fine-tuning", lambda outcome: outcome.test_accuracy)
-FEASIBLE: Final = Measure("late proposals within the budget", lambda outcome: outcome.feasible, ("more", "fewer"))
-VIOLATION: Final = Measure("SynOps above the budget", lambda outcome: outcome.violation, ("more", "less"))
-OPERATIONS: Final = Measure("operations of all layers", lambda outcome: outcome.operations, ("more", "fewer"))
-
-LEGEND: Final = (
-    "Mean ± standard error over seeds. Best validation accuracy: of the best network within the budget, before "
-    "fine-tuning (0 where there was none). Late proposals within the budget: of the second half of a search, by the "
-    "bound. Test accuracy, SynOps (of the dense network's) and SynOps above the budget (as a share of it) are those "
-    "of the result. Operations of all layers: whether they count in the budget or not. Differences: seed by seed from "
-    "the variant named, with Student's 95 % interval; p: sign-flip test, by Holm's rule over all variants."
+BEST: Final = Measure("best validation accuracy", lambda outcome: outcome.best, MEANINGS["best validation, %"])
+TEST: Final = Measure("test accuracy after fine-tuning", lambda outcome: outcome.test_accuracy, MEANINGS["test, %"])
+FEASIBLE: Final = Measure(
+    "late proposals within the budget",
+    lambda outcome: outcome.feasible,
+    "Late proposals within the budget: of the second half of a search, by the bound that it has.",
+    ("more", "fewer"),
+)
+VIOLATION: Final = Measure(
+    "SynOps above the budget",
+    lambda outcome: outcome.violation,
+    "SynOps above the budget: of the result, on test data, as a share of the budget.",
+    ("more", "less"),
+)
+OPERATIONS: Final = Measure(
+    "operations of all layers",
+    lambda outcome: outcome.operations,
+    "Operations of all layers: of the result, whether they count in the budget or not, as a share of the dense ones.",
+    ("more", "fewer"),
 )
 
 
@@ -115,7 +124,8 @@ class SearchAblation:
             conclusion=" ".join(said),
             head=head,
             rows=rows,
-            legend=f"{self.note} {LEGEND}".strip(),
+            legend=self._legend(),
+            about=comparison.scope,
             figure=self.picture(comparison, held),
             values={
                 "lines": [dataclasses.asdict(line) for line in comparison.lines],
@@ -136,6 +146,16 @@ class SearchAblation:
                 for name, found in held.items()
             }
         )
+
+    def _legend(self) -> str:
+        """Return what names and columns mean."""
+        meanings = dict.fromkeys(measure.meaning for measure in (BEST, TEST, *self.measures))
+        differences = (
+            "Differences: seed by seed from the variant that it is held against, with Student's 95 % interval; p: "
+            "sign-flip test, by Holm's rule over all variants."
+        )
+        said = [self.note, "Mean ± standard error over seeds.", *meanings, MEANINGS["met"], differences]
+        return " ".join(filter(None, said))
 
     def _table(
         self, comparison: Comparison, held: Mapping[str, Sequence[Contrast]]

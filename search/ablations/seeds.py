@@ -1,9 +1,10 @@
-"""How many seeds a claim needs: the power of the paired t-test, from the spread of differences over the seeds given.
+"""How many seeds a claim needs, from the spread of differences over the seeds given.
 
 For CMA-ES and DDPG against random: mean and standard deviation of the paired differences, and the least number of seeds
 with which a two-sided t-test at 5 % finds a difference with a power of 80 %, for the difference that was seen and for
-half a point. Conclusion by rule: where the 95 % interval of the difference holds 0, the seen difference is called open.
-A standard deviation of few seeds is itself uncertain, and its interval (chi-squared) is shown: give ten seeds or more.
+half a point; but no fewer than the sign-flip test, by which comparisons decide, needs for so many differences by Holm's
+rule. Conclusion by rule: where the 95 % interval of the difference holds 0, the seen difference is called open. A
+standard deviation of few seeds is itself uncertain: its interval (chi-squared) gives one of the number of seeds.
 """
 
 import math
@@ -31,9 +32,12 @@ from search.comparison.run import About
 from search.comparison.run import summarise
 from search.comparison.statistics import Difference
 from search.comparison.statistics import paired_difference
+from search.comparison.summary import seeds_for_a_test
+from search.comparison.summary import what_was_searched
 from search.comparison.tables import in_points
 
 STRATEGIES: Final = ("random", "cmaes", "ddpg")
+TESTS: Final = len(STRATEGIES) - 1
 POWER: Final = 0.8
 ASKED: Final = 0.005
 """Accuracy: half a point."""
@@ -96,8 +100,8 @@ def conclude(outcomes: Sequence[SearchOutcome], failed: Mapping[str, str]) -> Fi
             "seeds",
             "difference from random [95 %], points",
             "standard deviation [95 %], points",
-            "seeds for that difference",
-            f"seeds for {100 * ASKED:g} points",
+            "seeds for that difference [95 %]",
+            f"seeds for {100 * ASKED:g} points [95 %]",
         ],
         rows=[
             [
@@ -105,21 +109,23 @@ def conclude(outcomes: Sequence[SearchOutcome], failed: Mapping[str, str]) -> Fi
                 str(each.difference.seeds),
                 in_points(each.difference),
                 f"{100 * each.deviation:.2f} [{100 * each.low:.2f}, {100 * each.high:.2f}]",
-                _count(seeds_needed(each.difference.mean, each.deviation)),
-                _count(seeds_needed(ASKED, each.deviation)),
+                _seeds(each.difference.mean, each),
+                _seeds(ASKED, each),
             ]
             for name, each in found.items()
         ],
         legend=(
-            "Best validation accuracy at equal evaluations, differences seed by seed. Seeds: the least with which a "
-            f"two-sided paired t-test at 5 % has a power of {POWER:.0%}, if the standard deviation is the one seen. "
-            "Picture: half the width of the 95 % interval that so many seeds give; bands: with both ends of the "
-            "standard deviation's own interval."
+            "Differences in best validation accuracy, seed by seed. Seeds: the least with which a two-sided paired "
+            f"t-test at 5 % has a power of {POWER:.0%}, and the sign-flip test can come to 5 % at all with {TESTS} "
+            "differences by Holm's rule; in brackets with both ends of the standard deviation's interval. Picture: "
+            "half the width of the 95 % interval that so many seeds give; bands: with both ends of the standard "
+            "deviation's own interval."
         ),
         figure=_figure(found),
         values={
             name: {"difference": vars(each.difference), "deviation": each.deviation} for name, each in found.items()
         },
+        about=what_was_searched(outcomes),
         failed=failed,
     )
 
@@ -134,9 +140,10 @@ def spread_of(mine: Sequence[float], other: Sequence[float]) -> Spread:
 
 def seeds_needed(difference: float, deviation: float) -> int | None:
     """Return the least number of seeds that finds a difference with the power asked for; None: more than a thousand."""
+    least = seeds_for_a_test(TESTS)
     if deviation == 0.0:
-        return 2 if difference != 0.0 else None
-    for count in range(2, MOST + 1):
+        return least if difference != 0.0 else None
+    for count in range(least, MOST + 1):
         shift, edge = abs(difference) / deviation * math.sqrt(count), float(stats.t.ppf(0.975, count - 1))
         power = stats.nct.sf(edge, count - 1, shift) + stats.nct.cdf(-edge, count - 1, shift)
         if float(power) >= POWER:
@@ -145,13 +152,18 @@ def seeds_needed(difference: float, deviation: float) -> int | None:
 
 
 def _said(name: str, found: Spread) -> str:
-    seen, asked = seeds_needed(found.difference.mean, found.deviation), seeds_needed(ASKED, found.deviation)
     is_open = found.difference.low <= 0.0 <= found.difference.high
     return (
         f"{name} against random: {in_points(found.difference)} points over {found.difference.seeds} seeds"
-        f"{', so that its sign is open' if is_open else ''}; to show a difference of that size takes {_count(seen)} "
-        f"seeds, one of {100 * ASKED:g} points {_count(asked)}."
+        f"{', so that its sign is open' if is_open else ''}; to show a difference of that size takes "
+        f"{_seeds(found.difference.mean, found)} seeds, one of {100 * ASKED:g} points {_seeds(ASKED, found)}."
     )
+
+
+def _seeds(difference: float, found: Spread) -> str:
+    """Return how many seeds a difference needs, and how many with both ends of the deviation's interval."""
+    count, low, high = (_count(seeds_needed(difference, each)) for each in (found.deviation, found.low, found.high))
+    return f"{count} [{low}, {high}]"
 
 
 def _count(seeds: int | None) -> str:

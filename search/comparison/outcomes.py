@@ -9,6 +9,7 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from search.comparison.plan import Member
+from search.configuration import restore_config
 from search.objective import best_so_far
 from search.objective import is_feasible
 from search.record import read_result
@@ -24,6 +25,12 @@ class SearchOutcome:
     seed: int
     run: str
     """Name of its folder."""
+    strategy: str
+    data: str
+    network: str
+    time_steps: int
+    allowed: int
+    """Evaluations that it might make; one whose proposals repeat ends before."""
     best: float
     """Primary: validation accuracy of the best feasible network before fine-tuning; 0 where none was feasible."""
     curve: list[float]
@@ -54,6 +61,7 @@ def read_outcome(member: Member) -> SearchOutcome:
     """Read what a finished search left.
 
     Raises:
+        ConfigError: If its settings cannot be read.
         RunError: If it is not finished, or its record cannot be read.
     """
     result = read_result(member.folder)
@@ -66,6 +74,8 @@ def read_outcome(member: Member) -> SearchOutcome:
         target=member.target,
         seed=member.seed,
         run=member.folder.name,
+        **{name: result[name] for name in ("strategy", "data", "network", "time_steps")},
+        allowed=restore_config(member.folder).strategy.evaluations,
         best=curve[-1] if curve else 0.0,
         curve=curve,
         feasible=feasible_share(trials[len(trials) // 2 :]),

@@ -13,8 +13,8 @@ from search._page import page
 from search._page import sortable_table
 from search.comparison import figures
 from search.comparison.summary import Comparison
-from search.comparison.tables import LEGEND
 from search.comparison.tables import cells
+from search.comparison.tables import legend
 from search.comparison.verdict import verdict
 
 CAPTIONS: Final = {
@@ -62,7 +62,7 @@ def _sections(comparison: Comparison) -> Iterator[str]:
         yield f'<p class="verdict infeasible"><b>{html.escape(title)}</b> has no result: {html.escape(why)}</p>'
     yield f'<p class="verdict">{html.escape(verdict(comparison))}</p>'
     yield sortable_table(*cells(comparison))
-    yield f"<p><small>{html.escape(LEGEND)}</small></p>"
+    yield f"<p><small>{html.escape(legend(comparison))}</small></p>"
     yield f"<script>{get_plotlyjs()}</script>"
     several = len(comparison.targets) > 1
     for target in comparison.targets:
@@ -82,8 +82,8 @@ def _sections(comparison: Comparison) -> Iterator[str]:
 
 def _what_was_done(comparison: Comparison) -> str:
     return (
-        f"{len(comparison.outcomes)} searches of {comparison.evaluations} evaluations at most. Searches with the same "
-        "seed share the dense network and the estimator."
+        f"{len(comparison.outcomes)} searches. {comparison.scope} Searches with the same seed share the dense network "
+        "and the estimator."
     )
 
 

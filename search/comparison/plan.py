@@ -105,15 +105,22 @@ def what_searches_cost(left: Sequence[Planned]) -> str:
     """Say what searches consist of, before they are carried out."""
     if not left:
         return "All searches are there: only the page is made."
-    seeds = len({each.seed for each in left})
     configs = [each.config for each in left]
-    first, evaluations = configs[0], sum(config.strategy.evaluations for config in configs)
+    first = configs[0]
+    searches = _counted(len(left), "search is", "searches are")
+    seeds = _counted(len({each.seed for each in left}), "seed", "seeds")
+    evaluations = _counted(sum(config.strategy.evaluations for config in configs), "evaluation", "evaluations")
+    tunings = _counted(len(left), "final fine-tuning", "final fine-tunings")
     return (
-        f"{len(left)} searches are left, with {seeds} {'seed' if seeds == 1 else 'seeds'}: {evaluations:,} evaluations "
-        f"at most, {len(left)} final fine-tunings of {first.finetuning.epochs} epochs; and where no other run left "
-        f"them, dense networks of {first.training.epochs} epochs and {first.estimator.min_samples} to "
-        f"{first.estimator.max_samples} samples for each estimator, of {first.finetuning.epochs} epochs."
+        f"{searches} left, with {seeds}: {evaluations} at most, {tunings} of {first.finetuning.epochs} epochs; and "
+        f"where no other run left them, dense networks of {first.training.epochs} epochs and "
+        f"{first.estimator.min_samples} to {first.estimator.max_samples} samples for each estimator, of "
+        f"{first.finetuning.epochs} epochs."
     )
+
+
+def _counted(count: int, one: str, several: str) -> str:
+    return f"{count:,} {one if count == 1 else several}"
 
 
 def _network(config: SearchConfig) -> str:

@@ -65,12 +65,10 @@ def run_comparison(
         0 where every search, or the one of ``task``, met its budget, else 3.
 
     Raises:
-        RunError: If another process works on it, the task is none of it, or no search has a result.
+        RunError: If another process works on it, or no search has a result.
     """
     console = Console()
     if task is not None:
-        if not 0 <= task < len(planned):
-            raise RunError(f"task is one of {len(planned)} searches, 0 to {len(planned) - 1}, found {task}.")
         with Reporter(console) as reporter, reporter.phase("searches", 1) as phase:
             failed = carry_out([planned[task]], 1, folder / "logs", phase)
         return _exit_code(console, failed, met=bool(failed) or read_outcome(planned[task]).met)
@@ -94,7 +92,10 @@ def _what_comes(planned: Sequence[Planned], folder: Path, about: About) -> str:
     if left:
         said.append(f"What each of them says is in {folder / 'logs'}.")
     if all(each.variant != about.reference for each in planned):
-        said.append(f"{about.reference} is not among the strategies, so nothing will be tested against it.")
+        said.append(
+            f"Nothing will be tested, as {about.reference} is not among the strategies: --reference "
+            f"{planned[0].variant} holds the others against that one."
+        )
     return " ".join(said)
 
 
@@ -111,16 +112,22 @@ def read_plan(folder: Path) -> tuple[list[Member], About]:
     """Return what a comparison consists of. Runs that were moved together with its folder are found beside it.
 
     Raises:
-        RunError: If it is not the folder of a comparison.
+        RunError: If it cannot be read, or is no plan.
     """
     plan = read_json(folder / PLAN)
     members = []
-    for each in plan["members"]:
-        run = Path(each["run"])
-        beside = folder.parent / run.name
-        found = beside if beside.exists() else run
-        members.append(Member(each["variant"], each["target"], each["seed"], found))
-    return members, About(plan["title"], plan["command"], plan["reference"])
+    try:
+        for each in plan["members"]:
+            run = Path(each["run"])
+            beside = folder.parent / run.name
+            found = beside if beside.exists() else run
+            members.append(Member(str(each["variant"]), float(each["target"]), int(each["seed"]), found))
+        return members, About(str(plan["title"]), str(plan["command"]), str(plan["reference"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(
+            f"{folder / PLAN} is not the plan of a comparison of this version ({type(error).__name__}: {error}). Give "
+            "the comparison's own command again, which writes it anew."
+        ) from error
 
 
 def summarise(members: Sequence[Member], about: About, failed: Mapping[str, str]) -> Comparison:

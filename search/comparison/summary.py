@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -79,6 +80,11 @@ class Comparison:
     def variants(self) -> list[str]:
         """Return the variants, in the order in which they were asked for."""
         return list(dict.fromkeys(line.variant for line in self.lines))
+
+    @property
+    def scope(self) -> str:
+        """Return in a sentence what was searched."""
+        return what_was_searched(self.outcomes)
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values."""
@@ -168,6 +174,26 @@ def mean_of(values: Sequence[float]) -> Mean:
     return Mean(float(np.mean(values)), error)
 
 
+def what_was_searched(outcomes: Sequence[SearchOutcome]) -> str:
+    """Return in a sentence what searches were made with; where they differ, all of it is named."""
+
+    def named(values: Iterable[object]) -> str:
+        return ", ".join(dict.fromkeys(map(str, values)))
+
+    return (
+        f"{named(each.strategy for each in outcomes)}: {named(each.network for each in outcomes)} on "
+        f"{named(each.data for each in outcomes)}, T = {named(each.time_steps for each in outcomes)}, pruned to "
+        f"{named(f'{100 * each.target:g}' for each in outcomes)} % of the dense network's SynOps; seeds "
+        f"{named(sorted({each.seed for each in outcomes}))}; at most "
+        f"{named(sorted({each.allowed for each in outcomes}))} evaluations a search."
+    )
+
+
+def seeds_for_a_test(tests: int) -> int:
+    """Return the least number of seeds with which the first of so many sign-flip tests can come to 5 %, by Holm."""
+    return math.ceil(math.log2(2.0 * tests / 0.05))
+
+
 def what_seeds_can_show(seeds: int, tests: int) -> str:
     """Return a sentence on the power of the test: the least p that so many seeds can give."""
     least = min(1.0, 2.0 / 2.0**seeds)
@@ -175,8 +201,7 @@ def what_seeds_can_show(seeds: int, tests: int) -> str:
     if tests > 1:
         text += f", and {min(1.0, tests * least):.2g} for the first of {tests} by Holm's rule"
     if tests * least > 0.05:
-        needed = math.ceil(math.log2(2.0 * tests / 0.05))
-        return f"{text}: no difference can be significant at 5 %; {needed} seeds would be needed."
+        return f"{text}: no difference can be significant at 5 %; {seeds_for_a_test(tests)} seeds would be needed."
     return f"{text}: differences can be significant at 5 %, if they point the same way in (almost) all seeds."
 
 

@@ -31,13 +31,24 @@ COLUMNS: Final[dict[str, Cell]] = {
 }
 """Column -> its cell of a line."""
 
-LEGEND: Final = (
-    "Mean ± standard error over seeds. Best validation: accuracy of the best feasible network at equal evaluations, "
-    "before fine-tuning (0 where none was feasible). Difference: of it from the reference, seed by seed, with "
-    "Student's interval; p: sign-flip test, by Holm's rule over the variants of a budget. Test accuracy, SynOps "
-    "and violation (SynOps above the budget, as a share of it) are measured after fine-tuning. To 99 % of the best: "
-    "evaluations until 99 % of the best accuracy that any variant found with the same seed, and in how many seeds."
-)
+MEANINGS: Final = {
+    "best validation, %": (
+        "Best validation: accuracy of the best network within the budget, before fine-tuning (0 where there was none)."
+    ),
+    "difference [95 %], points": "Difference: of it from the reference, seed by seed, with Student's interval.",
+    "p (Holm)": "p: sign-flip test, by Holm's rule over the variants of a budget.",
+    "rank": "Rank: mean over seeds by best validation, 1 is first.",
+    "test, %": "Test accuracy and SynOps (of the dense network's): of the result, after fine-tuning, on test data.",
+    "violation, %": "Violation: SynOps above the budget on test data, as a share of it.",
+    "met": "Met: seeds whose result is in the budget on test data, and on validation data with two standard errors.",
+    "evaluations": "Evaluations: made; a search whose proposals repeat ends at four proposals an allowed evaluation.",
+    "to 99 % of the best": (
+        "To 99 % of the best: evaluations until 99 % of the best accuracy that any variant found with the same seed, "
+        "and in how many seeds."
+    ),
+    "search, s": "Search: seconds of proposing and measuring, without dense network, estimator and fine-tuning.",
+}
+"""Column -> the sentence that explains it."""
 
 
 def cells(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
@@ -53,12 +64,20 @@ def cells(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
 
 def markdown(comparison: Comparison) -> str:
     """Return the table as Markdown."""
-    return f"{markdown_table(*cells(comparison))}\n{_against(comparison)}{LEGEND}\n"
+    return f"{markdown_table(*cells(comparison))}\n{legend(comparison)}\n"
 
 
 def latex(comparison: Comparison) -> str:
     """Return the table as LaTeX, for the package booktabs."""
-    return f"{latex_table(*cells(comparison))}% {_against(comparison)}{LEGEND}\n"
+    return f"{latex_table(*cells(comparison))}% {legend(comparison)}\n"
+
+
+def legend(comparison: Comparison) -> str:
+    """Return what was searched, and what the columns that are there mean."""
+    head, _ = cells(comparison)
+    reference = [] if comparison.reference is None else [f"Reference: {comparison.reference}."]
+    meanings = [MEANINGS[name] for name in head if name in MEANINGS]
+    return " ".join([comparison.scope, *reference, "Mean ± standard error over seeds.", *meanings])
 
 
 def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -72,10 +91,6 @@ def latex_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     top, *body = (" & ".join(map(_escaped, row)) + r" \\" for row in (head, *rows))
     lines = [r"\begin{tabular}{l" + "r" * (len(head) - 1) + "}", r"\toprule", top, r"\midrule", *body]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
-
-
-def _against(comparison: Comparison) -> str:
-    return "" if comparison.reference is None else f"Reference: {comparison.reference}. "
 
 
 def percent(value: Mean, digits: int) -> str:

@@ -74,14 +74,28 @@ def test_other_tools_are_told_what_the_study_is_about(run: Path) -> None:
     assert describe_study(own, BUDGET)["network"] == "MyNet"
 
 
-@pytest.mark.parametrize(
-    "changed", [{"schema": 99}, {"schema": None}, {"budget": 0.5}, {"seconds": []}], ids=lambda changed: str(changed)
-)
+@pytest.mark.parametrize("changed", [{"schema": 99}, {"schema": None}], ids=lambda changed: str(changed))
 def test_a_result_of_another_version_is_refused(run: Path, changed: dict[str, Any]) -> None:
     (run / "result.json").write_text(json.dumps(result() | changed))
     with pytest.raises(RunError, match=r"result\.json is not the result of a search of this version\. Delete it"):
         read_result(run)
     with pytest.raises(RunError, match="is not the result of a search of this version"):
+        read_record(run)
+
+
+@pytest.mark.parametrize(
+    ("part", "changed", "said"),
+    [
+        ("budget", 0.5, "needs a number at budget.target_fraction, found None"),
+        ("seconds", [], "needs a number at seconds.baseline, found None"),
+        ("result", {"test_accuracy": "abc"}, "needs a number at result.test_accuracy, found 'abc'"),
+    ],
+)
+def test_a_result_without_its_numbers_is_refused(run: Path, part: str, changed: Any, said: str) -> None:
+    found = result()
+    found[part] = found[part] | changed if isinstance(changed, dict) else changed
+    (run / "result.json").write_text(json.dumps(found))
+    with pytest.raises(RunError, match=f"result.json {said}. Delete it"):
         read_record(run)
 
 

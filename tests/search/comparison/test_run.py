@@ -210,16 +210,20 @@ def test_searches_that_cannot_be_compared_are_refused(
     (runs["cmaes", 1] / "study.db").write_text("no database")
     (runs["random", 1] / "result.json").write_text("{}")
     (tmp_path / "file").touch()
+    (tmp_path / "no-plan").mkdir()
+    (tmp_path / "no-plan" / "plan.json").write_text("{}")
     for arguments, said in (
         ([random, again], f"Two searches are of random, 60%, seed 0: {random} and {again}. Leave one out."),
         ([random, runs["uniform", 0]], f"vgg_small on digits (T = 2) in {random} and vgg_small on digits (T = 7) in"),
         ([random, cmaes, "--reference", "cmeas"], "is 'cmeas'. Did you mean 'cmaes'?"),
-        ([random, "--reference", "cmaes"], "are for one comparison, found 0"),
-        ([random, "--out", tmp_path], "are for one comparison, found 0"),
+        ([random, "--reference", "cmaes"], "are for one comparison, found a single search"),
+        ([random, "--out", tmp_path], "are for one comparison, found a single search"),
         ([random, cmaes, "--out", tmp_path / "file"], "file is no folder to write to (File exists)"),
         ([runs["cmaes", 1]], "study.db cannot be read as the record of a search"),
         ([runs["random", 1]], "result.json is not the result of a search of this version"),
         ([tmp_path / "runs" / "agian"], f"it holds no settings.json. Did you mean {again}?"),
+        ([random, cmaes, "--out", cmaes], f"found that of a run, {cmaes}"),
+        ([tmp_path / "no-plan"], "plan.json is not the plan of a comparison of this version (KeyError: 'members')"),
         ([], "The following arguments are required: runs."),
         ([random, "--reference"], "Argument --reference: expected one argument."),
     ):

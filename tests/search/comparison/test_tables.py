@@ -1,7 +1,9 @@
 """What the tables say, cell by cell."""
 
+from search.comparison.tables import MEANINGS
 from search.comparison.tables import cells
 from search.comparison.tables import latex
+from search.comparison.tables import legend
 from search.comparison.tables import markdown
 from tests.search.comparison.outcomes import outcome
 from tests.search.comparison.test_summary import OUTCOMES
@@ -28,8 +30,21 @@ def test_several_budgets_have_a_column() -> None:
 
 
 def test_without_a_reference_there_are_no_tests() -> None:
-    head, _ = cells(made(OUTCOMES, reference="uniform"))
+    comparison = made(OUTCOMES, reference="uniform")
+    head, _ = cells(comparison)
     assert "p (Holm)" not in head
+    assert "sign-flip" not in legend(comparison)
+
+
+def test_a_table_says_what_was_searched_and_what_its_columns_mean() -> None:
+    more = [outcome("ddpg", 7, 0.5, target=0.3, allowed=8, network="vgg_compact")]
+    said = legend(made([*OUTCOMES, *more]))
+    assert said.startswith(
+        "random, ddpg: vgg_small, vgg_compact on digits, T = 4, pruned to 50, 30 % of the dense network's SynOps; "
+        "seeds 0, 1, 2, 7; at most 4, 8 evaluations a search. Reference: random."
+    )
+    explained = {*MEANINGS, "strategy", "budget, %", "SynOps, %"}  # the sentence on test accuracy says what SynOps are
+    assert set(cells(made(OUTCOMES))[0]) <= explained
 
 
 def test_markdown_and_latex_hold_the_same_rows() -> None:

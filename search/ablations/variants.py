@@ -126,7 +126,8 @@ REWARD: Final = SearchAblation(
     shared=("strategy=ddpg", *AS_PROPOSED),
     measures=(BEST, FEASIBLE),
     note=(
-        "Proposals are taken as they are, but for 'projection', which bends them onto the budget. linear, two-sided, "
+        "Proposals are taken as they are, but for 'projection', which bends them onto the budget; results are not "
+        "tightened. linear, two-sided, "
         "replace, cliff, power and amc-log are forms of the reward (search/reward.py), the number behind linear is its "
         "beta, and none is accuracy alone. All are DDPG but for TPE's, which is told which networks are beyond the "
         "budget and never proposes by their accuracy."

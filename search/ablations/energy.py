@@ -156,7 +156,7 @@ def conclude(found: list[Found]) -> Finding:
         for verb, named in (
             (f"have the order of their SynOps (Kendall's tau of {SAME:g} or more) by", same),
             ("have another order by", other),
-            ("have an order that these seeds cannot call the same or another by", rest),
+            ("may have the same order or another (these seeds cannot tell) by", rest),
         )
         if named
     ]

@@ -199,7 +199,7 @@ def what_seeds_can_show(seeds: int, tests: int) -> str:
     least = min(1.0, 2.0 / 2.0**seeds)
     text = f"With {seeds} {'seed' if seeds == 1 else 'seeds'} the sign-flip test cannot give less than p = {least:.2g}"
     if tests > 1:
-        text += f", and {min(1.0, tests * least):.2g} for the first of {tests} by Holm's rule"
+        text += f", or {min(1.0, tests * least):.2g} corrected for {tests} tests (Holm)"
     if tests * least > 0.05:
         return f"{text}: no difference can be significant at 5 %; {seeds_for_a_test(tests)} seeds would be needed."
     return f"{text}: differences can be significant at 5 %, if they point the same way in (almost) all seeds."

@@ -41,7 +41,7 @@ MEANINGS: Final = {
     "test, %": "Test accuracy and SynOps (of the dense network's): of the result, after fine-tuning, on test data.",
     "violation, %": "Violation: SynOps above the budget on test data, as a share of it.",
     "met": "Met: seeds whose result is in the budget on test data, and on validation data with two standard errors.",
-    "evaluations": "Evaluations: made; a search whose proposals repeat ends at four proposals an allowed evaluation.",
+    "evaluations": "Evaluations: made; a search whose proposals repeat, or are used up, ends before all it is allowed.",
     "to 99 % of the best": (
         "To 99 % of the best: evaluations until 99 % of the best accuracy that any variant found with the same seed, "
         "and in how many seeds."

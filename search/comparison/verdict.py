@@ -87,7 +87,7 @@ def differences_said(
     by = f"By {figure},"
     said = [f"{by} {word} than {_named(chosen)}." for word, chosen in zip(words, (more, less), strict=True) if chosen]
     if hints:
-        said.append(f"{by} not shown, but the 95 % interval alone leaves 0 out against {_named(hints)}.")
+        said.append(f"{by} hints that the test does not confirm (95 % intervals leave 0 out) against {_named(hints)}.")
     if equal:
         said.append(f"{by} the same with every seed as {_named(equal, figures=False)}.")
     if rest:

@@ -91,9 +91,9 @@ def test_a_mean_of_one_has_no_error() -> None:
         (
             5,
             4,
-            "p = 0.062, and 0.25 for the first of 4 by Holm's rule: no difference can be significant",
+            "p = 0.062, or 0.25 corrected for 4 tests (Holm): no difference can be significant",
         ),
-        (10, 12, "p = 0.002, and 0.023 for the first of 12 by Holm's rule: differences can be significant at 5 %"),
+        (10, 12, "p = 0.002, or 0.023 corrected for 12 tests (Holm): differences can be significant at 5 %"),
     ],
 )
 def test_what_so_many_seeds_can_show(seeds: int, tests: int, said: str) -> None:

@@ -24,7 +24,8 @@ def test_an_interval_alone_is_a_hint() -> None:
     outcomes += [outcome("good", seed, 0.6 + 0.011 * seed) for seed in range(4)]
     text = verdict(made(outcomes, reference="plain"))
     assert text.startswith(
-        "By best validation accuracy, not shown, but the 95 % interval alone leaves 0 out against plain: good (+10.15 ["
+        "By best validation accuracy, hints that the test does not confirm (95 % intervals leave 0 out) against plain: "
+        "good (+10.15 ["
     )
     assert "no difference can be significant" in text
 

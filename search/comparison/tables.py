@@ -118,8 +118,12 @@ def difference(line: Line) -> str:
 
 def in_points(found: Difference) -> str:
     """Return a paired difference in points, with its interval where there is one."""
-    interval = "" if math.isnan(found.low) else f" [{100 * found.low:+.2f}, {100 * found.high:+.2f}]"
-    return f"{100 * found.mean:+.2f}{interval}"
+    interval = "" if math.isnan(found.low) else f" [{_points(found.low)}, {_points(found.high)}]"
+    return f"{_points(found.mean)}{interval}"
+
+
+def _points(share: float) -> str:
+    return f"{round(100.0 * share, 9) + 0.0:+.2f}"  # a rounding error of 1e-17 must not look like a minus
 
 
 def _escaped(text: str) -> str:

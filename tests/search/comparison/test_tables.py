@@ -1,7 +1,9 @@
 """What the tables say, cell by cell."""
 
+from search.comparison.statistics import Difference
 from search.comparison.tables import MEANINGS
 from search.comparison.tables import cells
+from search.comparison.tables import in_points
 from search.comparison.tables import latex
 from search.comparison.tables import legend
 from search.comparison.tables import markdown
@@ -22,6 +24,10 @@ def test_cells_by_hand() -> None:
     assert ddpg["SynOps, %"] == "50.0 ± 1.0"
     assert ddpg["to 99 % of the best"] == "3 ± 0 (3/3)"
     assert dict(zip(head, rows[0], strict=True))["to 99 % of the best"] == "0/3"
+
+
+def test_rounding_errors_have_no_minus() -> None:
+    assert in_points(Difference(mean=-1e-17, low=-0.0001, high=0.02, p=1.0, seeds=3)) == "+0.00 [-0.01, +2.00]"
 
 
 def test_several_budgets_have_a_column() -> None:

@@ -74,7 +74,7 @@ def _ablate(arguments: Sequence[str]) -> int:
         console.print(cost, soft_wrap=True, highlight=False)
         with Reporter(console) as reporter, reporter.phase(asked) as phase:
             finding = ablation.find(setting, phase)
-            finding = dataclasses.replace(finding, about=finding.about or setting.scope)
+            finding = dataclasses.replace(finding, about=finding.about or setting.scope())
         write_finding(
             setting.folder, asked, question, finding, shlex.join(["python", "-m", "search.ablate", *arguments])
         )

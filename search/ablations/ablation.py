@@ -20,12 +20,11 @@ class Setting:
     folder: Path
     """Its own, for logs and what is measured."""
 
-    @property
-    def scope(self) -> str:
-        """Return in a sentence what the command names."""
+    def scope(self, network: str | None = None) -> str:
+        """Return in a sentence what the command names; ``network`` is what an ablation takes in place of its."""
         config = self.config
         return (
-            f"{network_name(config)} on {config.data.name}, T = {config.network.time_steps}, a budget of "
+            f"{network or network_name(config)} on {config.data.name}, T = {config.network.time_steps}, a budget of "
             f"{100 * config.budget.target:g} % of the dense SynOps; seeds {', '.join(map(str, config.seeds))}."
         )
 

@@ -71,16 +71,16 @@ class TransformerAblation:
 
     def find(self, setting: Setting, phase: Phase) -> Finding:
         """Take the pools, and fit lines."""
-        return conclude(
-            {seed: take_pool(pool_config(setting, seed, SETTINGS), POOL, phase) for seed in setting.config.seeds}
-        )
+        pools = {seed: take_pool(pool_config(setting, seed, SETTINGS), POOL, phase) for seed in setting.config.seeds}
+        return conclude(pools, setting.scope(SmallSpikformer.__name__))
 
 
-def conclude(pools: dict[int, Pool]) -> Finding:
+def conclude(pools: dict[int, Pool], about: str) -> Finding:
     """Say whether the line holds.
 
     Args:
         pools: Seed -> pool.
+        about: What they are of.
     """
     found = {seed: diagnose(pool, pool, pool) for seed, pool in pools.items()}
     drift = mean_of([float(np.mean(pool.post / pool.pre)) for pool in pools.values()])
@@ -115,6 +115,7 @@ def conclude(pools: dict[int, Pool]) -> Finding:
             f"{POOL} pruned networks a seed, levels around the target; leave-one-out errors of a line of their own. "
             "No line: SynOps stay as they are."
         ),
+        about=about,
         figure=figure,
         values={seed: vars(each) for seed, each in found.items()},
     )

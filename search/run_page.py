@@ -139,7 +139,8 @@ def _verdict(result: Mapping[str, Any]) -> str:
     if budget["tightened"]:
         again = "once" if budget["tightened"] == 1 else f"{budget['tightened']} times"
         text += (
-            f" After fine-tuning it was above the budget at first: it was made smaller and fine-tuned again, {again}."
+            " At first it was above the budget on validation data, with two standard errors added: it was made smaller "
+            f"and fine-tuned again, {again}."
         )
     return text
 

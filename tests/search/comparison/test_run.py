@@ -52,7 +52,8 @@ def test_every_strategy_and_seed_is_there_once(straight: Path) -> None:
     assert named == [(strategy, seed) for strategy in ("random", "cmaes", "uniform") for seed in (0, 1)]
     for each in outcomes(straight):
         run = json.loads((straight / each["run"] / "result.json").read_text())
-        assert (run["strategy"], run["seed"]) == (each["variant"], each["seed"])
+        assert (run["strategy"], run["seed"]) == (each["variant"], each["seed"]) == (each["strategy"], each["seed"])
+        assert (each["data"], each["network"], each["time_steps"], each["allowed"]) == ("digits", "vgg_small", 2, 5)
         assert run["result"]["test_accuracy"] == each["test_accuracy"]
         assert len(each["curve"]) == run["evaluations"]
     assert len(list((straight / "_shared").iterdir())) == 2  # one dense network a seed, whatever the strategy

@@ -57,7 +57,8 @@ def write_page(file: Path, comparison: Comparison) -> None:
 
 def _sections(comparison: Comparison) -> Iterator[str]:
     yield f"<h1>{html.escape(comparison.title)}</h1>"
-    yield f"<p>{html.escape(_what_was_done(comparison))}</p>"
+    count = len(comparison.outcomes)
+    yield f"<p>{count} searches; those with the same seed share the dense network and the estimator.</p>"
     for title, why in comparison.failed.items():
         yield f'<p class="verdict infeasible"><b>{html.escape(title)}</b> has no result: {html.escape(why)}</p>'
     yield f'<p class="verdict">{html.escape(verdict(comparison))}</p>'
@@ -78,13 +79,6 @@ def _sections(comparison: Comparison) -> Iterator[str]:
         yield "<h2>All budgets</h2>"
     yield _picture("fronts", figures.fronts_figure(comparison))
     yield f"<h2>To do it again</h2>\n<pre>{html.escape(comparison.command)}</pre>"
-
-
-def _what_was_done(comparison: Comparison) -> str:
-    return (
-        f"{len(comparison.outcomes)} searches. {comparison.scope} Searches with the same seed share the dense network "
-        "and the estimator."
-    )
 
 
 def _picture(name: str, figure: go.Figure) -> str:

@@ -23,7 +23,6 @@ from tests.search import test_pipeline
 
 TINY = [each for each in test_pipeline.TINY if "options" not in each]  # not every network has the tiny one's plan
 CONDITIONS = ["usual", "one layer least", "no recalibration", "short"]
-CONDITIONS += [f"layer {each}" for each in (*(f"features.{index}" for index in (3, 7, 10, 14)), "classifier")]
 TRANSFERS = ["here", "target 0.3", "target 0.7", "T = 8", "digits_events", "resnet_small"]
 SIZES = ["depth", "depth", "width", "width", "image size", "image size"]
 OF_SEARCHES = [*TINY, "--strategy.evaluations", "4"]

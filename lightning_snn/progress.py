@@ -35,6 +35,18 @@ class SizedIterable(Sized, Protocol[Item]):
         ...
 
 
+class Steps(Protocol):
+    """What a training tells how far it is."""
+
+    def reach(self, done: int, news: str, share: float = 0.0) -> None:
+        """Stand at step ``done``, with what the last one brought and ``share`` of the next one behind it."""
+        ...
+
+    def go_on(self, done: int) -> None:
+        """Stand behind the first ``done`` steps, which are an earlier start's."""
+        ...
+
+
 class Phase:
     """One phase of a run: a bar on a terminal, else a line now and then."""
 
@@ -44,6 +56,11 @@ class Phase:
         self.name, self.total, self.done, self.news = name, total, 0, ""
         self._bar = progress.add_task(name, total=total, news="", steps=self._steps())
         self._printed = self.started = time.perf_counter()
+
+    def expect(self, total: int) -> None:
+        """Learn how many steps there are."""
+        self.total = total
+        self._progress.update(self._bar, total=total, steps=self._steps())
 
     def advance(self, news: str) -> None:
         """Count one step, with what it brought."""
@@ -88,6 +105,23 @@ class Phase:
             self._progress.console.print(line.rstrip(), soft_wrap=True, highlight=False)
 
 
+class WithinStep:
+    """Epochs of a training that is part of one step of a phase: they are its news, and count no steps."""
+
+    def __init__(self, phase: Phase, what: str, epochs: int) -> None:
+        """Take the phase, and what is trained."""
+        self._phase, self._what, self._epochs = phase, what, epochs
+
+    def reach(self, done: int, news: str, share: float = 0.0) -> None:
+        """Say which epoch is at work."""
+        epoch = min(done + 1, self._epochs)
+        self._phase.reach(self._phase.done, f"{self._what}, epoch {epoch} of {self._epochs}: {news}")
+
+    def go_on(self, done: int) -> None:
+        """Say that an interrupted training goes on."""
+        self.reach(done, "goes on")
+
+
 class Reporter:
     """Progress of a run: phases one after the other."""
 
@@ -130,8 +164,8 @@ class Reporter:
 class EpochProgress(Callback):
     """Advances a phase with every training epoch, and within it."""
 
-    def __init__(self, phase: Phase) -> None:
-        """Take the phase."""
+    def __init__(self, phase: Steps) -> None:
+        """Take the phase, or the step that epochs are part of."""
         self._phase = phase
         self._looked = time.perf_counter()
 

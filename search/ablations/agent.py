@@ -20,9 +20,10 @@ class AgentAblation(SearchAblation):
         for variant in ("as it is", "200 episodes", "400 episodes"):
             curves = [each.curve for each in comparison.outcomes if each.variant == variant and each.curve]
             if curves:
-                length = max(map(len, curves))
-                said.append(f"{plain(mean_of([settled_after(curve) for curve in curves]), 0)} of {length}")
-        within = f"The best network is within {100 * CLOSE:g} points of the last one after"
+                settled = mean_of([settled_after(curve) for curve in curves])
+                made = mean_of([len(curve) for curve in curves])
+                said.append(f"{plain(settled, 0)} of {made.mean:.0f}")
+        within = f"On average the best network is within {100 * CLOSE:g} points of the last one after"
         return [f"{within} {'; '.join(said)} evaluations."] if said else []
 
 

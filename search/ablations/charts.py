@@ -36,7 +36,8 @@ def line_with_whiskers(figure: go.Figure, x: Sequence[float], values: Sequence[M
 
 
 def points(figure: go.Figure, x: Sequence[str], values: Sequence[Mean], name: str, colour: str) -> None:
-    """Draw means in percent by name, with whiskers of one standard error."""
+    """Draw means in percent by name, those of several series side by side, with whiskers of one standard error."""
+    figure.update_layout(scattermode="group")
     figure.add_scatter(
         x=list(x),
         y=[100.0 * value.mean for value in values],

@@ -71,15 +71,18 @@ class EnergyAblation:
     def find(self, setting: Setting, phase: Phase) -> Finding:
         """Measure candidates, and compare orders."""
         found: list[Found] = []
+        phase.expect(2 * CANDIDATES * len(setting.config.seeds))
         for seed in setting.config.seeds:
             file = setting.folder / f"energies-s{seed}.json"
-            if not file.exists():
+            if file.exists():
+                phase.reach(phase.done + 2 * CANDIDATES, f"seed {seed} is there")
+            else:
                 write_json(file, self._measure(setting, seed, phase))
             found.append(read_json(file))
         return conclude(found)
 
     def _measure(self, setting: Setting, seed: int, phase: Phase) -> Found:
-        task, baseline, budget, context = prepare(pool_config(setting, seed))
+        task, baseline, budget, context = prepare(pool_config(setting, seed), phase)
         [(x, _)] = task.data.calibration_batches(1, SAMPLES)
         x_TBCHW = to_time_first(x, task.time_steps)
         evaluator, found = baseline.evaluator(task), Found()

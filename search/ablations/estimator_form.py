@@ -22,11 +22,10 @@ from search.ablations.charts import points
 from search.ablations.finding import Finding
 from search.ablations.pool import Floats
 from search.ablations.pool import Pool
+from search.ablations.pool import PoolAblation
+from search.ablations.pool import Request
 from search.ablations.pool import other_widths
 from search.ablations.pool import pool_config
-from search.ablations.pool import take_pool
-from search.ablations.pool import usual_widths
-from search.ablations.pool import what_pools_cost
 from search.comparison.canvas import COLOURS
 from search.comparison.canvas import canvas
 from search.comparison.canvas import logarithmic
@@ -49,6 +48,7 @@ LEVELS: Final = (0.5, 1.5)
 """Outer pools, in shares of the target."""
 HIGHEST: Final = 0.95
 """Of the dense network's SynOps: no pool lies around more."""
+INNER: Final = "inner"
 REFERENCE: Final = "linear"
 BOUND: Final = "linear, upper bound"
 FAILS: Final = 2.0
@@ -67,33 +67,24 @@ class Errors:
     """In the outer pools; NaN where no sample of one lies outside."""
 
 
-class FormAblation:
+class FormAblation(PoolAblation):
     """Error of each form."""
 
-    def cost(self, setting: Setting) -> str:
-        """Say how many samples are left to be taken."""
-        inner = [(pool_config(setting, seed), POOL, usual_widths) for seed in setting.config.seeds]
-        return what_pools_cost(
-            [
-                *inner,
-                *(
-                    (pool_config(setting, seed, [_target(setting, level)]), OUTSIDE, other_widths)
-                    for seed in setting.config.seeds
-                    for level in LEVELS
-                ),
-            ]
-        )
+    def pools(self, setting: Setting, seed: int) -> dict[str, Request]:
+        """Return the inner pool, as searches draw it, and the outer ones, by their level."""
+        inner = {INNER: Request(pool_config(setting, seed), POOL)}
+        return inner | {
+            f"{level:g}": Request(pool_config(setting, seed, [_target(setting, level)]), OUTSIDE, other_widths)
+            for level in LEVELS
+        }
 
     def find(self, setting: Setting, phase: Phase) -> Finding:
         """Take the pools, fit and predict."""
         found: dict[str, list[Errors]] = {name: [] for name in (*FORMS, BOUND)}
         confidence = setting.config.estimator.confidence
-        for seed in setting.config.seeds:
-            inner = take_pool(pool_config(setting, seed), POOL, phase)
-            outer = [
-                take_pool(pool_config(setting, seed, [_target(setting, each)]), OUTSIDE, phase, other_widths)
-                for each in LEVELS
-            ]
+        for seed, pools in self.taken(setting, phase):
+            inner = pools.pop(INNER)
+            outer = list(pools.values())
             for name, form in {**FORMS, BOUND: bound_of(confidence)}.items():
                 found[name].append(errors_of(form, inner, outer, seed))
         return conclude(found)

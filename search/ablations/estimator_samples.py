@@ -16,10 +16,9 @@ from search.ablations.ablation import Setting
 from search.ablations.charts import line_with_whiskers
 from search.ablations.finding import Finding
 from search.ablations.pool import Floats
+from search.ablations.pool import PoolAblation
+from search.ablations.pool import Request
 from search.ablations.pool import pool_config
-from search.ablations.pool import take_pool
-from search.ablations.pool import usual_widths
-from search.ablations.pool import what_pools_cost
 from search.comparison.canvas import canvas
 from search.comparison.canvas import logarithmic
 from search.comparison.summary import Mean
@@ -35,20 +34,18 @@ DRAWS: Final = 200
 LEVEL: Final = 1.05
 
 
-class SamplesAblation:
+class SamplesAblation(PoolAblation):
     """Error against number of samples."""
 
-    def cost(self, setting: Setting) -> str:
-        """Say how many samples are left to be taken."""
-        return what_pools_cost([(pool_config(setting, seed), POOL, usual_widths) for seed in setting.config.seeds])
+    def pools(self, setting: Setting, seed: int) -> dict[str, Request]:
+        """Return one pool, as searches draw it."""
+        return {"usual": Request(pool_config(setting, seed), POOL)}
 
     def find(self, setting: Setting, phase: Phase) -> Finding:
         """Take the pools, and fit lines to parts of them."""
-        found = []
-        for seed in setting.config.seeds:
-            pool = take_pool(pool_config(setting, seed), POOL, phase)
-            found.append(errors_by_count(pool.pre, pool.post, setting.config.estimator.confidence, seed))
-        return conclude(np.array(found))
+        confidence = setting.config.estimator.confidence
+        pools = {seed: found["usual"] for seed, found in self.taken(setting, phase)}
+        return conclude(np.array([errors_by_count(each.pre, each.post, confidence, s) for s, each in pools.items()]))
 
 
 def errors_by_count(pre: Floats, post: Floats, confidence: float, seed: int) -> Floats:

@@ -13,10 +13,9 @@ from lightning_snn.progress import Phase
 from search.ablations.ablation import Setting
 from search.ablations.charts import points
 from search.ablations.finding import Finding
+from search.ablations.pool import PoolAblation
+from search.ablations.pool import Request
 from search.ablations.pool import pool_config
-from search.ablations.pool import take_pool
-from search.ablations.pool import usual_widths
-from search.ablations.pool import what_pools_cost
 from search.ablations.rule import judgement
 from search.comparison.canvas import COLOURS
 from search.comparison.canvas import canvas
@@ -52,28 +51,18 @@ def places(setting: Setting) -> dict[str, Sequence[str]]:
     return found
 
 
-class TransferAblation:
+class TransferAblation(PoolAblation):
     """Errors of a line elsewhere."""
 
-    def cost(self, setting: Setting) -> str:
-        """Say how many samples are left to be taken."""
-        return what_pools_cost(
-            [
-                (pool_config(setting, seed, changes), POOL, usual_widths)
-                for seed in setting.config.seeds
-                for changes in places(setting).values()
-            ]
-        )
+    def pools(self, setting: Setting, seed: int) -> dict[str, Request]:
+        """Return a pool of each place."""
+        return {name: Request(pool_config(setting, seed, each), POOL) for name, each in places(setting).items()}
 
     def find(self, setting: Setting, phase: Phase) -> Finding:
         """Take the pools, and use the first one's line on all."""
         errors: dict[str, list[Errors]] = {name: [] for name in places(setting)}
         slopes: dict[str, list[float]] = {name: [] for name in errors}
-        for seed in setting.config.seeds:
-            pools = {
-                name: take_pool(pool_config(setting, seed, changes), POOL, phase)
-                for name, changes in places(setting).items()
-            }
+        for _, pools in self.taken(setting, phase):
             line = LinearEstimator().fit(pools["here"].pre, pools["here"].post)
             for name, pool in pools.items():
                 own = float(leave_one_out_errors("linear", pool.pre, pool.post).mean())

@@ -20,17 +20,16 @@ import numpy as np
 import plotly.graph_objects as go
 from scipy import stats
 
-from conf.schema import SearchConfig
 from lightning_snn.progress import Phase
 from search.ablations.ablation import Setting
 from search.ablations.finding import Finding
 from search.ablations.pool import Draw
 from search.ablations.pool import Floats
 from search.ablations.pool import Pool
+from search.ablations.pool import PoolAblation
+from search.ablations.pool import Request
 from search.ablations.pool import pool_config
-from search.ablations.pool import take_pool
 from search.ablations.pool import usual_widths
-from search.ablations.pool import what_pools_cost
 from search.ablations.rule import judgement
 from search.budget import Budget
 from search.budget import project
@@ -82,25 +81,36 @@ def one_layer_least(count: int, context: SearchContext, budget: Budget, seed: in
     return drawn
 
 
-class LinearityAblation:
+class LinearityAblation(PoolAblation):
     """Residuals of the line, condition by condition."""
 
-    def cost(self, setting: Setting) -> str:
-        """Say how many samples are left to be taken."""
-        return what_pools_cost([each for seed in setting.config.seeds for each in _pools(setting, seed).values()])
+    def pools(self, setting: Setting, seed: int) -> dict[str, Request]:
+        """Return a pool of each condition."""
+        quarter = max(1, setting.config.finetuning.epochs // 4)
+        changes: dict[str, tuple[Sequence[str], Draw]] = {
+            "usual": ((), usual_widths),
+            "one layer least": ((), one_layer_least),
+            "no recalibration": (("space.recalibration_batches=0",), usual_widths),
+            "short": ((f"finetuning.epochs={quarter}",), usual_widths),
+        }
+        if quarter == setting.config.finetuning.epochs:
+            del changes["short"]  # there is no shorter one
+        return {
+            name: Request(pool_config(setting, seed, changed), COUNTS[name], draw)
+            for name, (changed, draw) in changes.items()
+        }
 
     def find(self, setting: Setting, phase: Phase) -> Finding:
         """Take the pools, and diagnose each."""
-        found: dict[str, list[Diagnosis]] = {name: [] for name in _pools(setting, setting.config.seeds[0])}
+        found: dict[str, list[Diagnosis]] = {}
         drifts: list[dict[str, tuple[float, float]]] = []
         shown: dict[str, Pool] = {}
-        for seed in setting.config.seeds:
-            pools = {name: take_pool(*each[:2], phase, each[2]) for name, each in _pools(setting, seed).items()}
+        for _, pools in self.taken(setting, phase):
             for name, pool in pools.items():
+                line, tested = pools["usual"], pool
                 if name == "short":  # what it predicts is wanted of the full fine-tuning, of the same networks
-                    found[name].append(diagnose(pool, pool, first_of(pools["usual"], len(pool.samples))))
-                else:
-                    found[name].append(diagnose(pool, pools["usual"], pool))
+                    line, tested = pool, first_of(pools["usual"], len(pool.samples))
+                found.setdefault(name, []).append(diagnose(pool, line, tested))
             drifts.append(layer_drifts(pools["usual"]))
             shown = shown or pools
         return conclude(found, drifts, shown)
@@ -204,21 +214,6 @@ def conclude(
             "layers": drifts,
         },
     )
-
-
-def _pools(setting: Setting, seed: int) -> dict[str, tuple[SearchConfig, int, Draw]]:
-    quarter = max(1, setting.config.finetuning.epochs // 4)
-    changes: dict[str, tuple[Sequence[str], Draw]] = {
-        "usual": ((), usual_widths),
-        "one layer least": ((), one_layer_least),
-        "no recalibration": (("space.recalibration_batches=0",), usual_widths),
-        "short": ((f"finetuning.epochs={quarter}",), usual_widths),
-    }
-    if quarter == setting.config.finetuning.epochs:
-        del changes["short"]  # there is no shorter one
-    return {
-        name: (pool_config(setting, seed, changed), COUNTS[name], draw) for name, (changed, draw) in changes.items()
-    }
 
 
 def _mean(drifts: list[dict[str, tuple[float, float]]], name: str, column: int) -> float:

@@ -4,7 +4,11 @@ The first samples of a pool are those that a search with the same settings takes
 """
 
 import dataclasses
+from abc import ABC
+from abc import abstractmethod
 from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +20,9 @@ from conf.identity import digest
 from conf.identity import network_name
 from conf.schema import SearchConfig
 from lightning_snn.files import locked
+from lightning_snn.progress import EpochProgress
 from lightning_snn.progress import Phase
+from lightning_snn.progress import WithinStep
 from lightning_snn.seeds import seed_for
 from lightning_snn.synops import SynOpsReport
 from search.ablations.ablation import Setting
@@ -74,6 +80,56 @@ def other_widths(count: int, context: SearchContext, budget: Budget, seed: int) 
     return usual_widths(count, context, budget, seed_for(seed, "other widths"))
 
 
+@dataclass(frozen=True)
+class Request:
+    """A pool that is wanted."""
+
+    config: SearchConfig
+    """Of :func:`pool_config`."""
+    count: int
+    draw: Draw = usual_widths
+
+    @property
+    def folder(self) -> Path:
+        """Return the folder of its samples."""
+        _, folder = shared_folders(self.config)
+        return folder if self.draw is usual_widths else folder.with_name(f"{folder.name}-{digest(self.draw.__name__)}")
+
+    @property
+    def missing(self) -> int:
+        """Return how many samples are still to be taken."""
+        return sum(not (self.folder / f"{index:03d}.json").exists() for index in range(self.count))
+
+
+class PoolAblation(ABC):
+    """An ablation that rests on pools: a subclass says which, and what they show."""
+
+    @abstractmethod
+    def pools(self, setting: Setting, seed: int) -> Mapping[str, Request]:
+        """Return the pools of one seed, by name."""
+
+    def cost(self, setting: Setting) -> str:
+        """Say how many samples are left to be taken, and what they are."""
+        requests = [each for seed in setting.config.seeds for each in self.pools(setting, seed).values()]
+        left = sum(each.missing for each in requests)
+        if left == 0:
+            return "All samples are there: only the page is made."
+        config = requests[0].config
+        dense = {shared_folders(each.config)[0] for each in requests}
+        untrained = sum(not (folder / "network").exists() for folder in dense)
+        return (
+            f"{left} samples are left, fine-tunings of {config.finetuning.epochs} epochs, and {untrained} dense "
+            f"networks of {config.training.epochs} epochs."
+        )
+
+    def taken(self, setting: Setting, phase: Phase) -> Iterator[tuple[int, dict[str, Pool]]]:
+        """Yield each seed with its pools; what is on disk is not taken again. ``phase`` counts samples."""
+        wanted = {seed: self.pools(setting, seed) for seed in setting.config.seeds}
+        phase.expect(sum(each.count for requests in wanted.values() for each in requests.values()))
+        for seed, requests in wanted.items():
+            yield seed, {name: take_pool(each, phase) for name, each in requests.items()}
+
+
 def pool_config(setting: Setting, seed: int, changes: Sequence[str] = ()) -> SearchConfig:
     """Return the settings of a pool: those of the command line, and ``changes``.
 
@@ -87,35 +143,15 @@ def pool_config(setting: Setting, seed: int, changes: Sequence[str] = ()) -> Sea
     return config
 
 
-def folder_of(config: SearchConfig, draw: Draw) -> Path:
-    """Return the folder of a pool's samples."""
-    _, folder = shared_folders(config)
-    return folder if draw is usual_widths else folder.with_name(f"{folder.name}-{digest(draw.__name__)}")
-
-
-def missing(config: SearchConfig, count: int, draw: Draw = usual_widths) -> int:
-    """Return how many samples of a pool are still to be taken."""
-    folder = folder_of(config, draw)
-    return sum(not (folder / f"{index:03d}.json").exists() for index in range(count))
-
-
-def take_pool(config: SearchConfig, count: int, phase: Phase, draw: Draw = usual_widths) -> Pool:
-    """Return a pool of so many samples; what is on disk is not taken again.
-
-    Args:
-        config: Of :func:`pool_config`.
-        count: Samples.
-        phase: Counts them.
-        draw: Where their widths come from.
-    """
-    task, baseline, budget, context = prepare(config)
-    dense, folder, report = shared_folders(config)[0], folder_of(config, draw), baseline.validation.synops
-    widths = draw(count, context, budget, config.seed)
-    steps, target = f"T = {config.network.time_steps}", f"{config.budget.target:.0%}"
-    named = f"{config.data.name}, {network_name(config)}, {steps}, {target}, seed {config.seed}"
+def take_pool(request: Request, phase: Phase) -> Pool:
+    """Return a pool; samples that are on disk are not taken again. ``phase`` counts them."""
+    config, count = request.config, request.count
+    task, baseline, budget, context = prepare(config, phase)
+    dense, folder, report = shared_folders(config)[0], request.folder, baseline.validation.synops
+    widths, title = request.draw(count, context, budget, config.seed), title_of(config)
     with locked(folder, wait=True), Sampling(baseline.evaluator(task), widths, budget, dense, folder) as sampling:
         samples = sampling.take(
-            range(count), lambda sample: phase.advance(f"{named}: sample {sample.index + 1} of {count}")
+            range(count), lambda sample: phase.advance(f"{title}: sample {sample.index + 1} of {count}")
         )
     macs = measure_cost_model(baseline.network, baseline.plan, all_spiking(report), keep_order(baseline.scores))
     return Pool(
@@ -123,15 +159,22 @@ def take_pool(config: SearchConfig, count: int, phase: Phase, draw: Draw = usual
     )
 
 
-def prepare(config: SearchConfig) -> tuple[SearchTask, Baseline, Budget, SearchContext]:
+def prepare(config: SearchConfig, phase: Phase) -> tuple[SearchTask, Baseline, Budget, SearchContext]:
     """Return what samples are made of: the data, the dense network (trained if it is not there), budget and space."""
     task = SearchTask(config)
     dense, _ = shared_folders(config)
+    training = WithinStep(phase, f"{title_of(config)}: dense network", config.training.epochs)
     with locked(dense, wait=True):
         task.recognise_data(dense)
-        baseline = obtain_baseline(task, dense, [])
+        baseline = obtain_baseline(task, dense, [EpochProgress(training)])
     budget = Budget.of(baseline.validation.synops.total, fraction=config.budget.target, synops=None)
     return task, baseline, budget, build_context(baseline, budget, low=config.space.low, evaluations=1)
+
+
+def title_of(config: SearchConfig) -> str:
+    """Return in short what a pool is of."""
+    steps, target = f"T = {config.network.time_steps}", f"{config.budget.target:.0%}"
+    return f"{config.data.name}, {network_name(config)}, {steps}, {target}, seed {config.seed}"
 
 
 def all_spiking(report: SynOpsReport) -> SynOpsReport:
@@ -142,17 +185,3 @@ def all_spiking(report: SynOpsReport) -> SynOpsReport:
         for channels in [len(layer.channel_operations)]
     }
     return dataclasses.replace(report, layers=layers)
-
-
-def what_pools_cost(pools: Sequence[tuple[SearchConfig, int, Draw]]) -> str:
-    """Say how many samples are left to be taken, and what they are."""
-    left = sum(missing(config, count, draw) for config, count, draw in pools)
-    if left == 0:
-        return "All samples are there: only the page is made."
-    config = pools[0][0]
-    dense = {shared_folders(each)[0] for each, _, _ in pools}
-    untrained = sum(not (folder / "network").exists() for folder in dense)
-    return (
-        f"{left} samples are left, fine-tunings of {config.finetuning.epochs} epochs, and {untrained} dense networks "
-        f"of {config.training.epochs} epochs."
-    )

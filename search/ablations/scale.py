@@ -84,6 +84,7 @@ class ScaleAblation:
     def find(self, setting: Setting, phase: Phase) -> Finding:
         """Time what was not timed yet."""
         rows = []
+        phase.expect(len(SIZES) * len(setting.config.seeds))
         for seed in setting.config.seeds:
             for size in SIZES:
                 file = setting.folder / f"{size.series.replace(' ', '-')}-{size.value}-s{seed}.json"
@@ -140,9 +141,10 @@ def conclude(rows: list[dict[str, Any]]) -> Finding:
     for row in rows:
         sizes.setdefault((str(row["series"]), int(row["value"])), []).append(row)
     figure = canvas("times the smallest", "seconds")
-    said = []
+    said, times = list[str](), set[int]()
     for name, colour in zip(dict.fromkeys(series for series, _ in sizes), COLOURS, strict=False):
         values = [value for series, value in sizes if series == name]
+        times |= {value // values[0] for value in values}
         smaller, larger = sizes[name, values[-2]], sizes[name, values[-1]]
         grown = {key: mean_of(_exponents(smaller, larger, key)) for key in TIMED}
         said.append(
@@ -159,7 +161,7 @@ def conclude(rows: list[dict[str, Any]]) -> Finding:
                 mode="lines+markers",
                 line={"color": colour, "dash": dash},
             )
-    figure.update_xaxes(**logarithmic())
+    figure.update_xaxes(type="log", tickvals=sorted(times))
     figure.update_yaxes(**logarithmic())
     ratios = [row["epoch"] / row["evaluation"] for row in rows]
     said.append(f"An epoch takes {min(ratios):.1f} to {max(ratios):.1f} evaluations on as many images.")

@@ -31,6 +31,7 @@ from search.comparison.summary import what_seeds_can_show
 from search.comparison.tables import MEANINGS
 from search.comparison.tables import in_points
 from search.comparison.tables import percent
+from search.comparison.tables import plain
 from search.comparison.verdict import Contrast
 from search.comparison.verdict import differences_said
 from search.comparison.verdict import which_missed
@@ -154,7 +155,8 @@ class SearchAblation:
             "Differences: seed by seed from the variant that it is held against, with Student's 95 % interval; p: "
             "sign-flip test, by Holm's rule over all variants."
         )
-        said = [self.note, "Mean ± standard error over seeds.", *meanings, MEANINGS["met"], differences]
+        columns = (MEANINGS["met"], MEANINGS["evaluations"])
+        said = [self.note, "Mean ± standard error over seeds.", *meanings, *columns, differences]
         return " ".join(filter(None, said))
 
     def _table(
@@ -162,7 +164,7 @@ class SearchAblation:
     ) -> tuple[list[str], list[list[str]]]:
         others = [measure for measure in self.measures if measure not in (BEST, TEST)]
         head = ["variant", "best validation, %", "test, %", "SynOps, %", *(f"{other.name}, %" for other in others)]
-        head += ["met", "held against"]
+        head += ["met", "evaluations", "held against"]
         for measure in self.measures:
             head += [f"{measure.name}: difference [95 %], points", "p (Holm)"]
         rows = []
@@ -170,7 +172,7 @@ class SearchAblation:
             mine = [each for each in comparison.outcomes if each.variant == line.variant]
             row = [line.variant, percent(line.best, 2), percent(line.test_accuracy, 2), percent(line.synops, 1)]
             row += [percent(mean_of([other.of(each) for each in mine]), 1) for other in others]
-            row += [f"{line.met}/{line.seeds}", self.references.get(line.variant, "")]
+            row += [f"{line.met}/{line.seeds}", plain(line.evaluations, 0), self.references.get(line.variant, "")]
             for found in held.values():
                 tested = next((each for each in found if each.variant == line.variant), None)
                 row += [in_points(tested.difference), f"{tested.p_corrected:.3f}"] if tested else ["", ""]

@@ -20,10 +20,9 @@ from search.ablations.ablation import Setting
 from search.ablations.finding import Finding
 from search.ablations.linearity import diagnose
 from search.ablations.pool import Pool
+from search.ablations.pool import PoolAblation
+from search.ablations.pool import Request
 from search.ablations.pool import pool_config
-from search.ablations.pool import take_pool
-from search.ablations.pool import usual_widths
-from search.ablations.pool import what_pools_cost
 from search.ablations.rule import judgement
 from search.comparison.canvas import COLOURS
 from search.comparison.canvas import canvas
@@ -60,18 +59,16 @@ class SmallSpikformer(nn.Module):
         return logits_TBK
 
 
-class TransformerAblation:
+class TransformerAblation(PoolAblation):
     """Residuals of the line."""
 
-    def cost(self, setting: Setting) -> str:
-        """Say how many samples are left to be taken."""
-        return what_pools_cost(
-            [(pool_config(setting, seed, SETTINGS), POOL, usual_widths) for seed in setting.config.seeds]
-        )
+    def pools(self, setting: Setting, seed: int) -> dict[str, Request]:
+        """Return one pool, as searches draw it."""
+        return {"usual": Request(pool_config(setting, seed, SETTINGS), POOL)}
 
     def find(self, setting: Setting, phase: Phase) -> Finding:
         """Take the pools, and fit lines."""
-        pools = {seed: take_pool(pool_config(setting, seed, SETTINGS), POOL, phase) for seed in setting.config.seeds}
+        pools = {seed: found["usual"] for seed, found in self.taken(setting, phase)}
         return conclude(pools, setting.scope(SmallSpikformer.__name__))
 
 

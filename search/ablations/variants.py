@@ -45,10 +45,7 @@ AGENT: Final = AgentAblation(
         "AMC's settings, 400 episodes": "400 episodes",
     },
     shared=("strategy=ddpg",),
-    note=(
-        "'neither' is without history and with one walk. Searches of other lengths are held against ones as long; one "
-        "whose proposals repeat ends at four proposals an evaluation, before it has used all of its evaluations."
-    ),
+    note=("'neither' is without history and with one walk. Searches of other lengths are held against ones as long."),
 )
 
 _CRITERIA: Final = {name: (f"space.criterion={name}",) for name in ("l1", "bn_gamma", "activity", "taylor", "random")}

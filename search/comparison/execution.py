@@ -45,6 +45,7 @@ def carry_out(planned: Sequence[Planned], workers: int, logs: Path, phase: Phase
         RunError: If a process was ended from outside.
     """
     left = [each for each in planned if not each.is_finished]
+    phase.expect(len(planned))
     phase.reach(len(planned) - len(left), f"{len(left)} of {len(planned)} searches are left")
     failed: dict[str, str] = {}
     if not left:

@@ -69,13 +69,13 @@ def run_comparison(
     """
     console = Console()
     if task is not None:
-        with Reporter(console) as reporter, reporter.phase("searches", 1) as phase:
+        with Reporter(console) as reporter, reporter.phase("searches") as phase:
             failed = carry_out([planned[task]], 1, folder / "logs", phase)
         return _exit_code(console, failed, met=bool(failed) or read_outcome(planned[task]).met)
     with locked(folder, wait=False):
         write_plan(folder, planned, about)
         console.print(_what_comes(planned, folder, about), soft_wrap=True, highlight=False)
-        with Reporter(console) as reporter, reporter.phase("searches", len(planned)) as phase:
+        with Reporter(console) as reporter, reporter.phase("searches") as phase:
             failed = carry_out(planned, workers, folder / "logs", phase)
         comparison = summarise(planned, about, failed)
         write_comparison(folder, comparison)

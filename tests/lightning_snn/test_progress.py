@@ -13,6 +13,7 @@ from lightning_snn import progress
 from lightning_snn.progress import EpochProgress
 from lightning_snn.progress import Phase
 from lightning_snn.progress import Reporter
+from lightning_snn.progress import WithinStep
 
 
 def test_a_file_gets_a_line_for_each_phase() -> None:
@@ -59,6 +60,29 @@ def test_a_line_fits_a_narrow_terminal(news: str) -> None:
     assert news in stream.getvalue() or news.startswith("x")
     lines = [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line) for line in re.split(r"[\r\n]+", stream.getvalue())]
     assert 70 < max(len(line) for line in lines) <= 80
+
+
+def test_a_phase_may_learn_later_how_many_steps_it_has() -> None:
+    stream = io.StringIO()
+    with Reporter(Console(file=stream)) as reporter, reporter.phase("samples") as phase:
+        phase.expect(4)
+        phase.advance("the first")
+    assert "1 of 4" in stream.getvalue()
+
+
+def test_epochs_within_a_step_are_news_and_no_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "PLAIN_EVERY", 0.0)
+    stream = io.StringIO()
+    with Reporter(Console(file=stream, width=80)) as reporter, reporter.phase("samples", 9) as phase:
+        phase.advance("the first")
+        shown = EpochProgress(WithinStep(phase, "seed 1: dense network", 20))
+        shown.on_load_checkpoint(trainer(), cast(pl.LightningModule, None), {"epoch": 2})  # the third
+        shown.on_train_epoch_end(trainer(train_loss=2.0, train_accuracy=0.25), cast(pl.LightningModule, None))
+    assert phase.done == 1
+    assert [line.split("  ")[-1].strip() for line in stream.getvalue().splitlines()[1:-1]] == [
+        "seed 1: dense network, epoch 4 of 20: goes on",
+        "seed 1: dense network, epoch 5 of 20: training 25.0%, loss 2.000",
+    ]
 
 
 def test_batches_go_by_and_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:

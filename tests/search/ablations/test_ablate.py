@@ -10,6 +10,7 @@ import pytest
 
 from conf.loading import load
 from conf.schema import AblateConfig
+from lightning_snn import progress
 from search import ablate
 from search.ablations import ABLATIONS
 from search.ablations import estimator_form
@@ -78,8 +79,12 @@ def test_pools_are_shared_between_questions(
     monkeypatch.setattr(estimator_samples, "POOL", 9)
     monkeypatch.setattr(estimator_samples, "HELD_OUT", 4)
     monkeypatch.setattr(estimator_samples, "COUNTS", (3, 5))
+    monkeypatch.setattr(progress, "PLAIN_EVERY", 0.0)
     found = run("estimator-samples", tmp_path, "--seeds", "0")
-    assert "9 samples are left" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "9 samples are left" in said
+    assert "seed 0: dense network, epoch 1 of " in said
+    assert "9 of 9" in said
     assert [row[0] for row in found["table"]["rows"]] == ["3", "5"]
     monkeypatch.setattr(estimator_form, "POOL", 9)
     monkeypatch.setattr(estimator_form, "OUTSIDE", 3)

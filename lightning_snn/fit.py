@@ -29,6 +29,7 @@ from torch import nn
 
 from lightning_snn.classifier import SpikingClassifier
 from lightning_snn.errors import ArtifactError
+from lightning_snn.memory_format import channels_last
 
 
 def fit(
@@ -92,9 +93,6 @@ def fit(
         last = checkpoints / "last.ckpt"
         resume = last if last.exists() else None
     network.train()  # Lightning keeps the mode it is given: a measured network would be tuned with frozen batch norms
-    if (trainer or {}).get("precision") == "bf16-mixed":
-        # a quarter faster on a CPU with bfloat16 instructions (measured); in float32 it changes nothing
-        network.to(memory_format=torch.channels_last)
     with quiet_lightning(), compiled(network, compile):
         is_left = resume is None or _epochs_in(resume, classifier, epochs) < epochs
         engine = pl.Trainer(
@@ -109,8 +107,10 @@ def fit(
             **_distributed({**(trainer or {}), **({} if is_left else {"devices": 1})}),
         )
         environment = set(os.environ)
+        faster = engine.strategy.root_device.type == "cpu" or engine.precision == "bf16-mixed"
         try:
-            engine.fit(classifier, datamodule=datamodule, ckpt_path=resume, weights_only=True)
+            with channels_last(network, faster):
+                engine.fit(classifier, datamodule=datamodule, ckpt_path=resume, weights_only=True)
         except BaseException as error:
             _end_other_processes_at_exit(engine)
             if isinstance(error, SystemExit) and isinstance(error.__context__, KeyboardInterrupt):
@@ -123,7 +123,7 @@ def fit(
             for name in set(os.environ) - environment:  # else the next training would wait for others to be started
                 del os.environ[name]
     functional.reset_net(network)
-    network.eval().to(memory_format=torch.contiguous_format)
+    network.eval()
     return is_left
 
 

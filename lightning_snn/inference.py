@@ -13,6 +13,8 @@ from lightning_snn._synops_report import FirstLayer
 from lightning_snn.errors import NetworkError
 from lightning_snn.forward import run_network
 from lightning_snn.forward import to_time_first
+from lightning_snn.memory_format import channels_last
+from lightning_snn.memory_format import on_cpu
 from lightning_snn.synops import SynOpsMeter
 from lightning_snn.synops import SynOpsReport
 
@@ -51,7 +53,8 @@ def evaluate(
     device = next(network.parameters()).device
     network.eval()
     right = samples = 0
-    with SynOpsMeter(network, first_layer=first_layer, analog_hidden=analog_hidden) as meter:
+    meter = SynOpsMeter(network, first_layer=first_layer, analog_hidden=analog_hidden)
+    with channels_last(network, on_cpu(network)), meter:
         for x, y_B in batches:
             x_TBCHW = to_time_first(x.to(device), time_steps)
             meter.start_batch(*x_TBCHW.shape[:2])

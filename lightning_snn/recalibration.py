@@ -9,6 +9,8 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from lightning_snn.forward import run_network
+from lightning_snn.memory_format import channels_last
+from lightning_snn.memory_format import on_cpu
 
 
 def recalibrate_batch_norm_(network: nn.Module, batches_TBCHW: Iterable[Tensor]) -> None:
@@ -30,7 +32,7 @@ def recalibrate_batch_norm_(network: nn.Module, batches_TBCHW: Iterable[Tensor])
     network.eval()
     fresh = True
     try:
-        with torch.no_grad():
+        with torch.no_grad(), channels_last(network, on_cpu(network)):
             for x_TBCHW in batches_TBCHW:
                 if fresh:
                     for norm in norms:

@@ -38,7 +38,7 @@ def measure_folder(folder: Path, config: MeasureConfig, console: Console | None 
     Raises:
         ConfigError, DataError, NetworkError, ArtifactError, RunError: What a user can mend, in one sentence.
     """
-    console = console or Console()
+    console = console or Console(markup=False)
     torch.set_num_threads(config.threads)
     with Reporter(console) as reporter:
         with reporter.phase("data") as phase:

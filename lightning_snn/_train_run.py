@@ -62,7 +62,7 @@ def run_training(config: TrainConfig, console: Console | None = None) -> dict[st
         ConfigError, DataError, NetworkError, PruningError, SurgeryError, ArtifactError, RunError: What a user can
             mend, in one sentence.
     """
-    console = console or Console()
+    console = console or Console(markup=False)
     torch.set_num_threads(config.threads)
     if config.pruning.name != "none":
         check_pruning(config)

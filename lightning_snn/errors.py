@@ -24,6 +24,10 @@ class RunError(ValueError):
     """A run of a command cannot start or go on."""
 
 
+class BusyError(RunError):
+    """Another process works in a folder."""
+
+
 def nearest(name: str, known: Iterable[str], what: str = "names") -> str:
     """Return the sentence that ends a message about an unknown name: the nearest known one, or all of them."""
     known = sorted(known)

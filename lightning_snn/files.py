@@ -11,6 +11,7 @@ from typing import Any
 from filelock import FileLock
 from filelock import Timeout
 
+from lightning_snn.errors import BusyError
 from lightning_snn.errors import RunError
 
 
@@ -58,7 +59,8 @@ def locked(folder: Path, *, wait: bool) -> Iterator[None]:
         wait: Whether to wait for another process (which makes something that both need) or to refuse.
 
     Raises:
-        RunError: If the folder cannot be made or written to, or another process holds it and ``wait`` is off.
+        RunError: If the folder cannot be made or written to.
+        BusyError: If another process holds it and ``wait`` is off.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -71,7 +73,7 @@ def locked(folder: Path, *, wait: bool) -> Iterator[None]:
     try:
         lock.acquire()
     except Timeout as error:
-        raise RunError(
+        raise BusyError(
             f"Another process is working in {folder}. Wait for it, or give this run another --name."
         ) from error
     try:

@@ -136,7 +136,9 @@ class Reporter:
             TextColumn("{task.fields[steps]:>7}", table_column=Column(no_wrap=True, min_width=7)),
             TimeElapsedColumn(table_column=Column(no_wrap=True, min_width=7)),
             TimeRemainingColumn(compact=True, table_column=Column(no_wrap=True, min_width=5)),
-            TextColumn("{task.fields[news]}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)),
+            TextColumn(
+                "{task.fields[news]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)
+            ),
             expand=True,
             console=console,
             disable=not console.is_terminal,

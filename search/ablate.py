@@ -67,7 +67,7 @@ def _ablate(arguments: Sequence[str]) -> int:
     named = f"{asked}-{config.data.name}-{network_name(config)}"
     name = config.name or f"ablate-{named}-{digest(identity(config))}"
     setting = Setting(config, settings, Path(config.runs) / name)
-    console = Console()
+    console = Console(markup=False)
     torch.set_num_threads(config.threads)
     cost = ablation.cost(setting)
     with locked(setting.folder, wait=False):

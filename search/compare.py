@@ -20,7 +20,8 @@ from lightning_snn._command import run_command
 from lightning_snn.errors import nearest
 
 USAGE = """\
-Compare strategies: each with the same seeds, budgets and number of evaluations, on one estimator a seed.
+Compare strategies: each with the same seeds, budgets and number of evaluations, on one dense network and estimator a
+seed (slimming and sca rank channels otherwise, and have an estimator of their own).
 
   python -m search.compare --strategies ddpg,cmaes,random --seeds 0,1,2 --workers 2
   python -m search.compare --targets 0.7,0.5,0.3 --data cifar10 --network vgg_compact --strategy.evaluations 60

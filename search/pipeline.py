@@ -72,7 +72,7 @@ def run_search(config: SearchConfig, console: Console | None = None) -> dict[str
         ConfigError, DataError, NetworkError, SurgeryError, ArtifactError, SearchError: What a user can mend,
             in one sentence.
     """
-    console = console or Console()
+    console = console or Console(markup=False)
     torch.set_num_threads(config.threads)
     check_names(config)
     run = RunFolder(Path(config.runs) / run_name(config), identity(config), config.data.root)

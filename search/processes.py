@@ -4,7 +4,11 @@ import ctypes
 import gc
 import os
 import sys
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import active_children
 from multiprocessing import parent_process
+from multiprocessing.process import BaseProcess
 
 
 def end_with_parent() -> None:
@@ -13,6 +17,18 @@ def end_with_parent() -> None:
     assert parent is not None
     parent.join()
     os._exit(1)
+
+
+def end_at_once(pool: ProcessPoolExecutor, others: Iterable[BaseProcess]) -> None:
+    """End a pool's processes without waiting for what they are at.
+
+    Args:
+        pool: The pool.
+        others: Children that this process had before it.
+    """
+    pool.shutdown(wait=False, cancel_futures=True)
+    for child in set(active_children()) - set(others):
+        child.terminate()
 
 
 def give_memory_back() -> None:

@@ -20,6 +20,7 @@ from search.estimator import Estimator
 from search.sampling import Sample
 from search.sampling import fitted
 from search.study import STUDY
+from search.study import storage_of
 
 SAMPLES = "samples.json"
 """Of a run's folder: the samples that its estimator was fitted to."""
@@ -113,6 +114,6 @@ def read_trials(run: Path) -> list[FrozenTrial]:
         raise RunError(f"{run} holds no study.db. Name the folder of a search, below runs/.")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        return optuna.load_study(study_name=STUDY, storage=f"sqlite:///{file}").get_trials()
+        return optuna.load_study(study_name=STUDY, storage=storage_of(file)).get_trials()
     except (SQLAlchemyError, KeyError) as error:
         raise RunError(f"{file} cannot be read as the record of a search. Make the run again.") from error

@@ -65,7 +65,7 @@ def _report(arguments: Sequence[str]) -> int:
     from search.tracking import send
 
     command = shlex.join(["python", "-m", "search.report", *arguments])
-    named = list(dict.fromkeys(asked.runs))
+    named = list(dict.fromkeys(run.resolve() for run in asked.runs))  # the current folder has a name too
     comparisons = [folder for folder in named if (folder / PLAN).exists()]
     runs = [folder for folder in named if folder not in comparisons]
     plans = {folder: read_plan(folder) for folder in comparisons}
@@ -94,7 +94,7 @@ def _report(arguments: Sequence[str]) -> int:
             out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigError(f"{out} is no folder to write to ({error.strerror}). Name another by --out.") from error
-    console = Console()
+    console = Console(markup=False)
     for out, comparison in summaries.items():
         write_comparison(out, comparison)
         say_where(console, out)

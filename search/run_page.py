@@ -202,7 +202,11 @@ def _steps(record: RunRecord) -> str:
         (
             "4 search",
             f"{result['evaluations']} networks measured; best: "
-            + ("none" if best is None else f"{_percent(best.user_attrs['accuracy'])} before fine-tuning"),
+            + (
+                f"{_percent(best.user_attrs['accuracy'])} before fine-tuning"
+                if best is not None and is_feasible(best)
+                else "none within the budget"
+            ),
             "search",
         ),
         (

@@ -40,6 +40,7 @@ from search.estimator import Estimator
 from search.estimator import build_estimator
 from search.estimator import pre_for_upper
 from search.evaluator import Evaluator
+from search.processes import end_at_once
 from search.processes import end_with_parent
 
 Job = tuple[Sequence[int], int, Path]
@@ -147,7 +148,7 @@ class Sampling:
         self._evaluator, self._widths, self._budget = evaluator, widths, budget
         self._dense, self._folder = dense, folder
         self._pool: ProcessPoolExecutor | None = None
-        self._others = set(active_children())
+        self._others = active_children()
 
     def __enter__(self) -> Self:
         """Start; workers come with the first samples that are not on disk."""
@@ -158,9 +159,7 @@ class Sampling:
     ) -> None:
         """End the workers, without waiting for what they are at."""
         if self._pool is not None:
-            self._pool.shutdown(wait=False, cancel_futures=True)
-            for worker in set(active_children()) - self._others:
-                worker.terminate()
+            end_at_once(self._pool, self._others)
 
     def until_tight(self, on_sample: Callable[[Sample], None]) -> tuple[list[Sample], Estimator]:
         """Take samples in batches until the margin is tight twice in a row, or there are ``max_samples``.

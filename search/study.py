@@ -15,6 +15,7 @@ from dataclasses import field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import quote
 
 import optuna
 from optuna.distributions import FloatDistribution
@@ -25,8 +26,14 @@ from optuna.trial import create_trial
 
 STUDY = "search"
 """Name of the one study in a run's ``study.db``."""
+
 PROPOSALS_PER_EVALUATION = 4
 """A search also ends at this many proposals per evaluation, so that a strategy that repeats itself ends."""
+
+
+def storage_of(file: Path) -> str:
+    """Return how Optuna names an SQLite file: as a URL, in which ``?`` and ``%`` of a path mean something else."""
+    return f"sqlite:///{quote(str(file))}"
 
 
 @dataclass(frozen=True)
@@ -66,7 +73,7 @@ class RecordedStudy:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.space, self.sampler = dict(space), sampler
         self._record = optuna.create_study(
-            study_name=STUDY, storage=f"sqlite:///{file}", direction="maximize", load_if_exists=True
+            study_name=STUDY, storage=storage_of(file), direction="maximize", load_if_exists=True
         )
         for key, value in about.items():
             self._record.set_user_attr(key, value)

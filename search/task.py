@@ -21,6 +21,7 @@ from search.estimator import ESTIMATORS
 from search.reward import FORMS
 from search.strategies import RUN_NETWORK
 from search.strategies import check_strategy
+from search.strategies import check_warmup
 
 
 class SearchTask(Task):
@@ -91,6 +92,7 @@ def check_names(config: SearchConfig) -> None:
     """Refuse unknown names of strategy, estimator, reward and criterion, before anything costly is done."""
     strategy = config.strategy.name
     check_strategy(strategy, config.strategy.options, config.space.criterion)
+    check_warmup(strategy, config.strategy.options, config.strategy.evaluations)
     if strategy in RUN_NETWORK and config.space.recalibration_batches == 0:
         raise SearchError(
             f"Strategy {strategy!r} runs the network on training samples, found space.recalibration_batches=0. "

@@ -8,6 +8,7 @@ killed: an online run goes on and what it has is skipped, an offline run, which 
 import io
 import json
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
@@ -155,12 +156,12 @@ def open_tracker(config: SearchConfig, folder: Path) -> Tracker:
 
 def send(record: RunRecord, tracker: Tracker) -> None:
     """Tell a tracker all of a finished run."""
-    for sample in record.samples:
-        tracker.sample(sample)
-    for count, trial in enumerate(record.trials, 1):
-        tracker.trial(trial, best_trial(record.trials[:count]))
-    tracker.finish(record)
-    tracker.close()
+    with closing(tracker):
+        for sample in record.samples:
+            tracker.sample(sample)
+        for count, trial in enumerate(record.trials, 1):
+            tracker.trial(trial, best_trial(record.trials[:count]))
+        tracker.finish(record)
 
 
 def _trial_row(trial: FrozenTrial) -> list[Any]:

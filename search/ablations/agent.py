@@ -18,7 +18,7 @@ class AgentAblation(SearchAblation):
         """Say after how many evaluations each length of search was settled."""
         said = []
         for variant in ("as it is", "200 episodes", "400 episodes"):
-            curves = [each.curve for each in comparison.outcomes if each.variant == variant and each.curve]
+            curves = [each.curve for each in comparison.outcomes if each.variant == variant and each.best > 0.0]
             if curves:
                 settled = mean_of([settled_after(curve) for curve in curves])
                 made = mean_of([len(curve) for curve in curves])

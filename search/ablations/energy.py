@@ -23,6 +23,8 @@ from spikingjelly.activation_based.op_counter import LemaireEnergyProfiler
 from torch import Tensor
 from torch import nn
 
+from conf.identity import digest
+from conf.identity import identity
 from lightning_snn.energy import ENERGY_45_NM
 from lightning_snn.energy import energy_nanojoules
 from lightning_snn.files import read_json
@@ -73,7 +75,7 @@ class EnergyAblation:
         found: list[Found] = []
         phase.expect(2 * CANDIDATES * len(setting.config.seeds))
         for seed in setting.config.seeds:
-            file = setting.folder / f"energies-s{seed}.json"
+            file = setting.folder / f"energies-s{seed}-{digest(identity(pool_config(setting, seed)))}.json"
             if file.exists():
                 phase.reach(phase.done + 2 * CANDIDATES, f"seed {seed} is there")
             else:

@@ -1,8 +1,8 @@
 """How many samples the line needs: error and interval against their number.
 
 Of a pool of 64 samples a seed, the last 16 are left out; of the others, n are drawn without replacement 200 times, a
-line is fitted, and the 16 are predicted. Conclusion by rule: it levels off at the least n whose mean error, over seeds,
-is within 5 % of that with all 48.
+line is fitted, and the 16 are predicted. Conclusion by rule: it levels off at the least n from which on the mean error,
+over seeds, is within 5 % of that with all 48.
 """
 
 from typing import Final
@@ -79,8 +79,8 @@ def conclude(found_SNK: Floats) -> Finding:
         found_SNK: What :func:`errors_by_count` returns, of each seed.
     """
     means = [[mean_of(found_SNK[:, n, k].tolist()) for k in range(3)] for n in range(len(COUNTS))]
-    last = means[-1][0].mean
-    enough = next(count for count, (error, _, _) in zip(COUNTS, means, strict=True) if error.mean <= LEVEL * last)
+    above = [error.mean > LEVEL * means[-1][0].mean for error, _, _ in means]
+    enough = COUNTS[max((index + 1 for index, is_above in enumerate(above) if is_above), default=0)]
     there, all_of_them = means[COUNTS.index(enough)], means[-1]
     text = (
         f"The error of the line levels off at {enough} samples: {in_percent(there[0], 2)} of the dense network's "

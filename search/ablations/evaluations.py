@@ -48,6 +48,7 @@ class EvaluationsAblation(SearchAblation):
             },
             strategies=strategies,
             counts=counts,
+            note="Names say how many evaluations are allowed. DDPG's warm-up takes ten of them at least.",
         )
 
     def further(self, comparison: Comparison) -> list[str]:
@@ -59,7 +60,11 @@ class EvaluationsAblation(SearchAblation):
                 count: contrasts(comparison.outcomes, {longest: f"{strategy} {count}"}, BEST)
                 for count in self.counts[:-1]
             }
-            enough = next((count for count, found in gains.items() if found and found[0].difference.high < GAIN), None)
+            enough = None
+            for count, found in reversed(gains.items()):
+                if not found or not found[0].difference.high < GAIN:
+                    break
+                enough = count
             if enough is None:
                 said.append(f"{strategy}: no fewer than {self.counts[-1]} are shown to be enough")
             else:

@@ -8,7 +8,7 @@
 For each pool: the error of its own line (leave-one-out), that of the usual line on it, that of no prediction, R^2, the
 rank correlation of squared residuals with the prediction, and with how many seeds Shapiro and Wilk's test finds the
 residuals not normal; and how each layer's operations move in the usual pool. Conclusion by rule: ``rule.py``, of lines
-of their own and of the usual one.
+of their own, of the usual one, and of the one of short fine-tunings on full ones.
 """
 
 import math
@@ -43,7 +43,8 @@ from search.estimator import LinearEstimator
 from search.estimator import leave_one_out_errors
 from search.space import SearchContext
 
-COUNTS: Final = {"usual": 24, "one layer least": 15, "no recalibration": 16, "short": 16}
+SHORT: Final = "short"
+COUNTS: Final = {"usual": 24, "one layer least": 15, "no recalibration": 16, SHORT: 16}
 LEVELS: Final = (0.9, 1.0, 1.1)
 """Of the target, in turn, where one layer is at its least."""
 
@@ -91,10 +92,10 @@ class LinearityAblation(PoolAblation):
             "usual": ((), usual_widths),
             "one layer least": ((), one_layer_least),
             "no recalibration": (("space.recalibration_batches=0",), usual_widths),
-            "short": ((f"finetuning.epochs={quarter}",), usual_widths),
+            SHORT: ((f"finetuning.epochs={quarter}",), usual_widths),
         }
         if quarter == setting.config.finetuning.epochs:
-            del changes["short"]  # there is no shorter one
+            del changes[SHORT]  # there is no shorter one
         return {
             name: Request(pool_config(setting, seed, changed), COUNTS[name], draw)
             for name, (changed, draw) in changes.items()
@@ -108,7 +109,7 @@ class LinearityAblation(PoolAblation):
         for _, pools in self.taken(setting, phase):
             for name, pool in pools.items():
                 line, tested = pools["usual"], pool
-                if name == "short":  # what it predicts is wanted of the full fine-tuning, of the same networks
+                if name == SHORT:  # what it predicts is wanted of the full fine-tuning, of the same networks
                     line, tested = pool, first_of(pools["usual"], len(pool.samples))
                 found.setdefault(name, []).append(diagnose(pool, line, tested))
             drifts.append(layer_drifts(pools["usual"]))
@@ -173,11 +174,13 @@ def conclude(
     layers = {name: (_mean(drifts, name, 0), _mean(drifts, name, 1)) for name in drifts[0]}
     least, most = min(layers, key=lambda name: layers[name][0]), max(layers, key=lambda name: layers[name][0])
     no_line = {name: [each.no_line_error for each in values] for name, values in found.items()}
-    own = {name: [each.own_error for each in values] for name, values in found.items()}
-    elsewhere = {name: [each.usual_error for each in values] for name, values in found.items() if name != "usual"}
+    tested = {name: [each.usual_error for each in values] for name, values in found.items() if name != "usual"}
+    short = {name: tested.pop(name) for name in (SHORT,) if name in tested}
+    own = {name: [each.own_error for each in values] for name, values in found.items() if name != SHORT}
     said = [
         judgement("A line of their own", own, no_line),
-        judgement("The usual line", elsewhere, no_line),
+        judgement("The usual line", tested, no_line),
+        *([judgement("The line of shorter fine-tunings on full ones", short, no_line)] if short else []),
         f"Operations of single layers move by factors of {layers[least][0]:.2f} ({least}) to {layers[most][0]:.2f} "
         f"({most}) on average.",
     ]
@@ -202,7 +205,8 @@ def conclude(
         legend=(
             "Errors: shares of the dense network's SynOps, mean ± standard error over seeds. Own line: leave-one-out. "
             "Usual line: fitted to the usual pool (which is tested leave-one-out); for 'short', the line of "
-            "fine-tunings of a quarter of the epochs, tested on full ones. No line: SynOps stay as they are. Spread of "
+            "fine-tunings of a quarter of the epochs, tested on full ones. No line: SynOps stay as they are, of the "
+            "networks that the usual line, or that of short ones, is tested on. Spread of "
             "residuals: rank correlation of their squares with the prediction, away from 0 where errors grow or shrink "
             "with SynOps. Not normal: seeds with p < 0.05 by Shapiro and Wilk. Operations after over before "
             "fine-tuning, layer by layer, mean (standard deviation) over the usual pool: "

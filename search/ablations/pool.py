@@ -173,7 +173,7 @@ def prepare(config: SearchConfig, phase: Phase) -> tuple[SearchTask, Baseline, B
 
 def title_of(config: SearchConfig) -> str:
     """Return in short what a pool is of."""
-    steps, target = f"T = {config.network.time_steps}", f"{config.budget.target:.0%}"
+    steps, target = f"T = {config.network.time_steps}", f"{100 * config.budget.target:g} %"
     return f"{config.data.name}, {network_name(config)}, {steps}, {target}, seed {config.seed}"
 
 

@@ -87,7 +87,8 @@ class ScaleAblation:
         phase.expect(len(SIZES) * len(setting.config.seeds))
         for seed in setting.config.seeds:
             for size in SIZES:
-                file = setting.folder / f"{size.series.replace(' ', '-')}-{size.value}-s{seed}.json"
+                named = f"{size.series.replace(' ', '-')}-{size.value}-s{seed}-{setting.config.threads}-threads"
+                file = setting.folder / f"{named}.json"
                 if not file.exists():
                     write_json(file, measure(size, seed))
                 rows.append({"series": size.series, "value": size.value, "seed": seed, **read_json(file)})

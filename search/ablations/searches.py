@@ -106,7 +106,7 @@ class SearchAblation:
         """Carry out what is left, and hold each variant against its reference."""
         planned = self.plan(setting)
         failed = carry_out(planned, setting.config.workers, setting.folder / "logs", phase)
-        return self.conclude(summarise(planned, About("", "", ""), failed))
+        return self.conclude(summarise(planned, About(), failed))
 
     def conclude(self, comparison: Comparison) -> Finding:
         """Say what finished searches found."""
@@ -119,7 +119,7 @@ class SearchAblation:
         ]
         said += [*self.further(comparison), which_missed(comparison.lines)]
         if first:
-            said.append(what_seeds_can_show(min(each.difference.seeds for each in first), len(first)))
+            said.append(what_seeds_can_show(max(each.difference.seeds for each in first), len(first)))
         head, rows = self._table(comparison, held)
         return Finding(
             conclusion=" ".join(said),

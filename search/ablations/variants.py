@@ -90,7 +90,8 @@ PIECES: Final = SearchAblation(
         "Proposals are taken as they are, not bent onto the budget, and results are not tightened. Without LRE, SynOps "
         "are taken to stay as they are before fine-tuning, without a margin, so that more networks seem to be within "
         "the budget: what tells is how far results lie above it. Without TAR, the reward is accuracy alone; of the "
-        "networks that seem to be within the budget the most accurate is fine-tuned."
+        "networks that seem to be within the budget the most accurate is fine-tuned. Late proposals within the budget "
+        "are counted by the bound that a search has: with and without LRE they are not of the same thing."
     ),
 )
 
@@ -124,10 +125,9 @@ REWARD: Final = SearchAblation(
     measures=(BEST, FEASIBLE),
     note=(
         "Proposals are taken as they are, but for 'projection', which bends them onto the budget; results are not "
-        "tightened. linear, two-sided, "
-        "replace, cliff, power and amc-log are forms of the reward (search/reward.py), the number behind linear is its "
-        "beta, and none is accuracy alone. All are DDPG but for TPE's, which is told which networks are beyond the "
-        "budget and never proposes by their accuracy."
+        "tightened. linear, two-sided, replace, cliff, power and amc-log are forms of the reward (search/reward.py), "
+        "the number behind linear is its beta, and none is accuracy alone. All but TPE's are DDPG, or the strategy "
+        "that was asked for; TPE is told which networks are beyond the budget and never proposes by their accuracy."
     ),
 )
 

@@ -17,10 +17,14 @@ from pathlib import Path
 
 from conf.schema import SearchConfig
 from lightning_snn._command import MENDABLE
+from lightning_snn.errors import BusyError
 from lightning_snn.errors import RunError
+from lightning_snn.files import locked
 from lightning_snn.progress import Phase
 from search.comparison.plan import Planned
+from search.configuration import run_name
 from search.configuration import shared_folders
+from search.processes import end_at_once
 from search.processes import end_with_parent
 from search.processes import give_memory_back
 
@@ -86,15 +90,13 @@ def spread_out(planned: Sequence[Planned]) -> list[Planned]:
 def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     """Return a pool whose processes have one thread each, and end with the block at once where an error ends it."""
     before = {name: os.environ.get(name) for name in THREADS}
-    others = set(active_children())
+    others = active_children()
     os.environ.update(dict.fromkeys(THREADS, "1"))
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start)
     try:
         yield pool
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-        for child in set(active_children()) - others:
-            child.terminate()
+        end_at_once(pool, others)
         for name, value in before.items():
             os.environ.pop(name, None)
             if value is not None:
@@ -112,8 +114,15 @@ def _search(config: SearchConfig, log: Path) -> str | None:
     from search.pipeline import run_search
 
     with log.open("a", encoding="utf-8") as stream, _into(stream.fileno()):
+        console = Console(file=stream, width=160, markup=False)
         try:
-            run_search(config, Console(file=stream, width=160))
+            while True:
+                try:
+                    run_search(config, console)
+                    break
+                except BusyError:  # of another comparison that has this search too
+                    with locked(Path(config.runs) / run_name(config), wait=True):
+                        pass
         except MENDABLE as error:
             return " ".join(str(error).split())
         except Exception:  # one search must not end the others

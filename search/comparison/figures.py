@@ -163,7 +163,8 @@ def pareto_figure(comparison: Comparison, target: float) -> go.Figure:
 def ranks_figure(comparison: Comparison, target: float) -> go.Figure:
     """Draw the mean rank of each variant; 1 is best."""
     figure = canvas("mean rank (1 is first)", "")
-    lines = sorted(_lines(comparison, target), key=lambda line: -line.rank)
+    ranked = [line for line in _lines(comparison, target) if not math.isnan(line.rank)]
+    lines = sorted(ranked, key=lambda line: -line.rank)
     figure.add_bar(
         x=[line.rank for line in lines],
         y=[line.variant for line in lines],

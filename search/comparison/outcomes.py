@@ -79,7 +79,7 @@ def read_outcome(member: Member) -> SearchOutcome:
         best=curve[-1] if curve else 0.0,
         curve=curve,
         feasible=feasible_share(trials[len(trials) // 2 :]),
-        front=pareto_front(trials, result["budget"]["target_fraction"]),
+        front=pareto_front(trials, result["budget"]["validation_baseline_synops"]),
         test_accuracy=after["test_accuracy"],
         dense_test_accuracy=before["test_accuracy"],
         synops=share,
@@ -104,19 +104,15 @@ def _all_operations(network: Mapping[str, Any]) -> float:
     return float(sum(layer["synops"] for layer in network["layers"].values()))
 
 
-def pareto_front(trials: list[FrozenTrial], fraction: float) -> list[tuple[float, float]]:
+def pareto_front(trials: list[FrozenTrial], dense: float) -> list[tuple[float, float]]:
     """Return (predicted SynOps over the dense ones, accuracy) of the trials that no other one beats, by SynOps.
 
     Args:
         trials: Of one search.
-        fraction: Its budget as a share of the dense SynOps.
+        dense: SynOps of the dense network, on validation data.
     """
-    points = []
-    for trial in trials:
-        if trial.value is not None:
-            seen = trial.user_attrs
-            dense = seen["upper"] / (1.0 + trial.constraints["synops"]) / fraction
-            points.append((seen["predicted_synops"] / dense, seen["accuracy"]))
+    measured = [trial.user_attrs for trial in trials if trial.value is not None]
+    points = [(seen["predicted_synops"] / dense, seen["accuracy"]) for seen in measured]
     front: list[tuple[float, float]] = []
     for synops, accuracy in sorted(set(points), key=lambda point: (point[0], -point[1])):
         if not front or accuracy > front[-1][1]:

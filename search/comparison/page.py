@@ -58,7 +58,10 @@ def write_page(file: Path, comparison: Comparison) -> None:
 def _sections(comparison: Comparison) -> Iterator[str]:
     yield f"<h1>{html.escape(comparison.title)}</h1>"
     count = len(comparison.outcomes)
-    yield f"<p>{count} searches; those with the same seed share the dense network and the estimator.</p>"
+    yield (
+        f"<p>{count} searches; those with the same seed share the dense network, and those that rank channels alike "
+        "the estimator too.</p>"
+    )
     for title, why in comparison.failed.items():
         yield f'<p class="verdict infeasible"><b>{html.escape(title)}</b> has no result: {html.escape(why)}</p>'
     yield f'<p class="verdict">{html.escape(verdict(comparison))}</p>'

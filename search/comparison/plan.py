@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
+from conf.identity import identity
+from conf.identity import leaves
 from conf.identity import network_name
 from conf.schema import ConfigError
 from conf.schema import SearchConfig
@@ -30,7 +32,7 @@ class Member:
     @property
     def title(self) -> str:
         """Return a short name for people."""
-        return f"{self.variant}, {self.target:.0%}, seed {self.seed}"
+        return f"{self.variant}, {100 * self.target:g} %, seed {self.seed}"
 
     @property
     def is_finished(self) -> bool:
@@ -76,10 +78,12 @@ def members_of(folders: Sequence[Path]) -> list[Member]:
 
     Raises:
         ConfigError: If one is not the folder of a search, or of one whose budget is no share of the dense SynOps, two
-            are of the same strategy, budget and seed, or two with the same seed have pruned different dense networks.
+            are of the same strategy, budget and seed, two with the same seed have pruned different dense networks, or
+            two have fine-tuned, counted SynOps or estimated differently.
     """
     members: dict[tuple[str, float, int], Member] = {}
     dense: dict[int, tuple[str, SearchConfig, Path]] = {}
+    rules: dict[str, object] | None = None
     for folder in folders:
         config = restore_config(folder)
         if config.budget.synops is not None:
@@ -97,6 +101,14 @@ def members_of(folders: Sequence[Path]) -> list[Member]:
             raise ConfigError(
                 f"Searches with the same seed must prune the same dense network to be compared, found "
                 f"{_network(its_config)} in {its_folder} and {_network(config)} in {folder}. Report them apart."
+            )
+        mine = _rules(config)
+        rules = rules or mine
+        if different := [key for key in mine if mine[key] != rules.get(key)]:
+            key = different[0]
+            raise ConfigError(
+                f"Searches are compared under the same rules, found {key} {rules.get(key)} in {folders[0]} and "
+                f"{mine[key]} in {folder}. Report them apart."
             )
     return list(members.values())
 
@@ -117,6 +129,13 @@ def what_searches_cost(left: Sequence[Planned]) -> str:
         f"{first.estimator.min_samples} to {first.estimator.max_samples} samples for each estimator, of "
         f"{first.finetuning.epochs} epochs."
     )
+
+
+def _rules(config: SearchConfig) -> dict[str, object]:
+    """Return the settings that all searches of a comparison have in common, by name: not how channels are ranked."""
+    settings = identity(config)
+    shared = {section: settings[section] for section in ("synops", "space", "estimator", "finetuning")}
+    return {key: value for key, value in leaves(shared) if key != "space.criterion"}
 
 
 def _counted(count: int, one: str, several: str) -> str:

@@ -44,9 +44,9 @@ ON_TERMINAL = (
 class About:
     """What a comparison is called, how it is made, and what its variants are held against."""
 
-    title: str
-    command: str
-    reference: str
+    title: str = ""
+    command: str = ""
+    reference: str = ""
 
 
 def run_comparison(
@@ -67,7 +67,7 @@ def run_comparison(
     Raises:
         RunError: If another process works on it, or no search has a result.
     """
-    console = Console()
+    console = Console(markup=False)
     if task is not None:
         with Reporter(console) as reporter, reporter.phase("searches") as phase:
             failed = carry_out([planned[task]], 1, folder / "logs", phase)

@@ -1,7 +1,6 @@
 """What can be said of differences between strategies from a few seeds: intervals, a sign-flip test, its correction.
 
-Seeds are paired: strategies that share a seed share the dense network and the estimator, so that differences are taken
-seed by seed.
+Seeds are paired: strategies that share a seed share the dense network, so that differences are taken seed by seed.
 """
 
 import itertools
@@ -38,10 +37,12 @@ def paired_difference(mine: Sequence[float], other: Sequence[float]) -> Differen
         other: The same of the other strategy, in the same order.
 
     Raises:
-        ValueError: If there is no seed, or their numbers differ.
+        ValueError: If there is no seed, their numbers differ, or a figure is no number.
     """
     if len(mine) != len(other) or not mine:
         raise ValueError(f"A paired difference needs the same seeds twice, found {len(mine)} and {len(other)}.")
+    if not np.isfinite([*mine, *other]).all():
+        raise ValueError(f"A paired difference needs numbers, found {[*mine, *other]}.")
     differences = (np.asarray(mine, dtype=np.float64) - np.asarray(other, dtype=np.float64)).tolist()
     return Difference(*mean_interval(differences), sign_flip_p(differences), len(differences))
 
@@ -82,7 +83,12 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
 
 
 def mean_ranks(figures: Mapping[str, Sequence[float]]) -> dict[str, float]:
-    """Return the mean rank of each strategy over seeds, 1 for the highest figure; equal figures share their ranks."""
+    """Return the mean rank of each strategy over seeds, 1 for the highest figure; equal figures share their ranks.
+
+    NaN where there is no seed that all have.
+    """
+    if not all(figures.values()):
+        return dict.fromkeys(figures, math.nan)
     ranks_KS = stats.rankdata([[-each for each in values] for values in figures.values()], axis=0)
     return dict(zip(figures, ranks_KS.mean(axis=1).tolist(), strict=True))
 

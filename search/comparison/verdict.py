@@ -50,11 +50,11 @@ class Contrast:
 def verdict(comparison: Comparison) -> str:
     """Return what is better and worse than the reference, which budgets were missed, and what the seeds can show."""
     several, reference = len(comparison.targets) > 1, comparison.reference
-    said, tests = [], 0
+    said, tests, seeds = [], 0, 0
     for target in comparison.targets:
         lines = [line for line in comparison.lines if line.target == target]
         if several:
-            said.append(f"Budget of {target:.0%}:")
+            said.append(f"Budget of {100 * target:g} %:")
         contrasts = [
             Contrast(line.variant, reference, line.difference, line.p_corrected)
             for line in lines
@@ -63,9 +63,10 @@ def verdict(comparison: Comparison) -> str:
         said += differences_said("best validation accuracy", contrasts)
         said.append(which_missed(lines))
         tests = max(tests, len(contrasts))
+        seeds = max([seeds, *(each.difference.seeds for each in contrasts)])
     if reference is None:
         return " ".join(["There is no reference among them, so nothing is tested.", *said])
-    return " ".join([*said, what_seeds_can_show(min(line.seeds for line in comparison.lines), tests)])
+    return " ".join([*said, what_seeds_can_show(seeds, tests) if tests else "There is nothing to test."])
 
 
 def differences_said(

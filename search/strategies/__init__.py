@@ -1,5 +1,6 @@
 """Strategies: Optuna samplers by name. Each file of this package has one, with a ``build`` function."""
 
+import inspect
 import pkgutil
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -43,7 +44,7 @@ RANKED_BY: Final[Mapping[str, str]] = MappingProxyType({"sca": "activity", "slim
 RUN_NETWORK: Final = frozenset({"gradient"})
 """Strategies that run the network on training samples: ``space.recalibration_batches`` must not be 0."""
 
-__all__ = ["RANKED_BY", "RUN_NETWORK", "STRATEGIES", "build_strategy", "check_strategy"]
+__all__ = ["RANKED_BY", "RUN_NETWORK", "STRATEGIES", "build_strategy", "check_strategy", "check_warmup"]
 
 
 def build_strategy(name: str, *, seed: int, context: "SearchContext | None" = None, **options: Any) -> "BaseSampler":
@@ -78,7 +79,8 @@ def check_strategy(name: str, options: Mapping[str, Any], criterion: str | None 
     """
     if name not in STRATEGIES:
         raise SearchError(f"No strategy is called {name!r}. {nearest(name, STRATEGIES)}")
-    wrong = wrong_option(f"Strategy {name!r}", pkgutil.resolve_name(STRATEGIES[name]), options, ("seed", "context"))
+    build = pkgutil.resolve_name(STRATEGIES[name])
+    wrong = wrong_option(f"Strategy {name!r}", build, options, ("seed", "context", "evaluations"))
     if wrong is not None:
         raise SearchError(wrong)
     ranked = RANKED_BY.get(name)
@@ -86,4 +88,19 @@ def check_strategy(name: str, options: Mapping[str, Any], criterion: str | None 
         raise SearchError(
             f"Strategy {name!r} ranks channels by {ranked}, found space.criterion {criterion!r}. "
             "Leave that setting to the strategy, or choose the strategy l1, which ranks by any."
+        )
+
+
+def check_warmup(name: str, options: Mapping[str, Any], evaluations: int) -> None:
+    """Refuse a warm-up that was asked for, or is the strategy's own, and leaves nothing of the search to learn in.
+
+    Raises:
+        SearchError: If it is as long as the search.
+    """
+    parameter = inspect.signature(pkgutil.resolve_name(STRATEGIES[name])).parameters.get("warmup")
+    warmup = None if parameter is None else options.get("warmup", parameter.default)
+    if isinstance(warmup, int) and warmup >= evaluations:
+        raise SearchError(
+            f"Strategy {name!r} proposes at random in its warm-up of {warmup} evaluations, found strategy.evaluations "
+            f"{evaluations}: it would learn nothing. Allow more, or set strategy.options.warmup lower."
         )

@@ -5,7 +5,8 @@ others as they are; once all of them were measured, the best is where the next r
 one meets the budget.
 
 Source: Yang et al., "NetAdapt" (ECCV 2018): steps of 2.5 % that shrink by 0.96, a short fine-tuning of each proposal.
-Ours: the static cost in place of measured latency, no fine-tuning in between, and as many rounds as evaluations allow.
+Ours: the static cost in place of measured latency, no fine-tuning in between, and as many rounds as evaluations allow;
+where they allow so few that no group can take a step alone, the others help.
 Proposals lie above the budget until the last rounds, so ``conf/strategy/greedy.yaml`` leaves projection off, and its
 reward is the accuracy alone: all proposals of a round meet the same cost.
 """
@@ -19,6 +20,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from lightning_snn.seeds import seed_for
+from search.budget import project
 from search.space import SearchContext
 from search.strategies._rule import need_context
 
@@ -84,12 +86,14 @@ class GreedySampler(BaseSampler):
             self._best, self._meets_budget = self._made[best.number], best.constraints.get("synops", 1.0) <= 0.0
         self._made = {}
         found: list[list[int]] = []
+        groups = range(len(self._best))
         while self._allowed and not self._meets_budget and not found:
-            allowed = self._allowed.pop(0)
+            allowed = max(self._allowed.pop(0), self._context.least_cost)
             if self._context.cost(self._best) <= allowed:
                 continue  # the last step went further than it had to
-            narrowed = (self._narrowed(group, allowed) for group in range(len(self._best)))
-            found = [widths for widths in narrowed if widths is not None]
+            alone = (self._narrowed(group, allowed) for group in groups)
+            found = [widths for widths in alone if widths is not None]
+            found = found or [self._with_others(group, allowed) for group in groups]
         return found
 
     def _narrowed(self, group: int, allowed: float) -> list[int] | None:
@@ -100,6 +104,13 @@ class GreedySampler(BaseSampler):
             if self._context.cost(widths) <= allowed:
                 return widths
         return None
+
+    def _with_others(self, group: int, allowed: float) -> list[int]:
+        """Return the widths with one group at its least, and the others bent onto ``allowed``."""
+        full, low = self._context.full, self._context.low
+        ratios = [width / whole for width, whole in zip(self._best, full, strict=True)]
+        ratios[group] = low
+        return project(ratios, full, low=low, cost=self._context.cost, target=allowed)
 
 
 def build(*, seed: int, context: SearchContext | None = None) -> GreedySampler:

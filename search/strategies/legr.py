@@ -43,7 +43,8 @@ class LeGRSampler(BaseSampler):
         self._context, self._seed = context, seed
         self._random = RandomSampler(seed=seed_for(seed, "sampler") % 2**32)
         self._genomes: dict[int, Floats] = {}  # trial -> log alpha and kappa of each group, [2, groups]
-        self._squares = [context.scores[name] ** 2 / np.mean(context.scores[name] ** 2) for name in context.names]
+        squares = [context.scores[name] ** 2 for name in context.names]
+        self._squares = [square / (square.mean() or 1.0) for square in squares]  # of a silent group all are 0
         self._deviations = [square.std() for square in self._squares]
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:

@@ -338,7 +338,7 @@ def test_a_record_made_elsewhere_is_replayed(tmp_path: Path) -> None:
 
 
 def test_the_file_lies_where_it_was_asked_for(tmp_path: Path) -> None:
-    folder = tmp_path / "with space #1 ä"
+    folder = tmp_path / "with space #1 ä? 50%41"
     folder.mkdir()
     run("random", folder / "study.db", [2])
     assert os.listdir(folder) == ["study.db"]

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from search.ablations import energy
 from search.ablations import estimator_form
@@ -26,6 +27,7 @@ from search.ablations.variants import AGENT
 from search.ablations.variants import EVALUATIONS
 from search.budget import Budget
 from search.comparison.outcomes import SearchOutcome
+from search.comparison.statistics import sign_flip_p
 from search.comparison.summary import Comparison
 from search.comparison.summary import compare
 from search.forms import FORMS
@@ -92,6 +94,12 @@ def test_the_agent_is_settled_by_length() -> None:
     assert said == f"{within} after 2 ± 0 of 4; 7 ± 1 of 10 evaluations."
 
 
+def test_searches_without_a_network_within_the_budget_are_never_settled() -> None:
+    outcomes = [outcome("as it is", 0, 0.5, curve=[0.1, 0.5, 0.5, 0.5]), outcome("as it is", 1, 0.0, curve=[0.0] * 4)]
+    (said,) = AGENT.further(made(outcomes))
+    assert said.endswith("after 2 of 4 evaluations.")
+
+
 def test_evaluations_are_enough_where_little_is_left_to_gain() -> None:
     gained = {10: 0.8, 25: 0.89, 50: 0.897, 100: 0.899, 200: 0.9, 400: 0.9}
     outcomes = [
@@ -106,11 +114,26 @@ def test_evaluations_are_enough_where_little_is_left_to_gain() -> None:
     assert list(finding.figure.data[0].x) == list(gained)
 
 
+def test_evaluations_are_enough_only_where_no_longer_search_gains() -> None:
+    """By luck ten are within half a point of 400, and 25 to 200 are not."""
+    gained = {10: 0.897, 25: 0.85, 50: 0.86, 100: 0.87, 200: 0.88, 400: 0.9}
+    outcomes = [outcome(f"random {count}", s, best + 0.001 * s) for count, best in gained.items() for s in range(3)]
+    assert "random: no fewer than 400" in EVALUATIONS.conclude(made(outcomes)).conclusion
+
+
 def test_samples_level_off_at_the_first_count_within_5_percent() -> None:
     errors = [0.05, 0.04, 0.03, 0.0209, 0.0205, 0.02, 0.02, 0.02, 0.02]
     found_SNK = np.array([[[error, 2 * error, 0.95] for error in errors]] * 3)
     text = estimator_samples.conclude(found_SNK).conclusion
     assert text.startswith("The error of the line levels off at 8 samples: 2.09 ± 0.00 %")
+
+
+def test_samples_level_off_where_the_error_stays_low() -> None:
+    errors = [0.05, 0.0201, 0.03, 0.0209, 0.0205, 0.02, 0.02, 0.02, 0.02]
+    text = estimator_samples.conclude(np.array([[[error, 2 * error, 0.95] for error in errors]] * 3)).conclusion
+    assert text.startswith("The error of the line levels off at 8 samples")
+    flat = np.array([[[0.02, 0.04, 0.95]] * len(errors)] * 3)
+    assert estimator_samples.conclude(flat).conclusion.startswith("The error of the line levels off at 3 samples")
 
 
 def test_errors_by_count_are_0_for_an_exact_line() -> None:
@@ -263,18 +286,30 @@ def test_orders_agree_by_kendalls_tau() -> None:
 @pytest.mark.parametrize(
     ("difference", "deviation", "count"),
     [
-        (1.0, 1.0, 10),  # a textbook's: effect of 1, power of 80 % at 5 %, two-sided
-        (0.5, 1.0, 34),
-        (-0.5, 1.0, 34),
-        (0.2, 1.0, 199),
+        (0.5, 1.0, 41),  # as tables of the t-test have it at 2.5 %, two-sided: the first of two by Holm's rule
+        (-0.5, 1.0, 41),
+        (0.2, 1.0, 241),
         (0.01, 1.0, None),
         (1.0, 0.0, 7),  # with fewer the sign-flip test cannot come to 5 % for two differences
         (9.0, 1.0, 7),
         (0.0, 0.0, None),
     ],
 )
-def test_seeds_needed_are_those_of_textbooks(difference: float, deviation: float, count: int | None) -> None:
+def test_seeds_needed_are_those_of_tables(difference: float, deviation: float, count: int | None) -> None:
     assert seeds.seeds_needed(difference, deviation) == count
+
+
+@pytest.mark.parametrize(("effect", "count"), [(1.5, 7), (2.0, 8), (1.0, 10)])
+def test_power_is_how_often_the_test_shows_it(effect: float, count: int) -> None:
+    """By the test itself, on other draws."""
+    drawn = np.random.default_rng(1).normal(effect, 1.0, (400, count))
+    shown = np.mean([sign_flip_p(each.tolist()) <= 0.025 for each in drawn])
+    assert seeds.power(effect, count) == pytest.approx(shown, abs=0.08)  # three standard errors of both
+
+
+def test_seven_seeds_show_a_difference_only_where_all_point_the_same_way() -> None:
+    """P(all seven positive) = Phi(1.5)^7, as any other sign gives p of 4 / 128 or more."""
+    assert seeds.power(1.5, 7) == pytest.approx(stats.norm.cdf(1.5) ** 7, abs=0.035)
 
 
 def test_an_interval_that_holds_0_leaves_the_sign_open() -> None:
@@ -285,7 +320,7 @@ def test_an_interval_that_holds_0_leaves_the_sign_open() -> None:
     cmaes, _, ddpg = finding.conclusion.partition(" ddpg against")
     assert "cmaes against random: +10.40 [" in cmaes
     assert (
-        "over 5 seeds; to show a difference of that size takes 7 [7, 7] seeds, one of 0.5 points 12 [7, 80]." in cmaes
+        "over 5 seeds; to show a difference of that size takes 7 [7, 7] seeds, one of 0.5 points 15 [8, 97]." in cmaes
     )
     assert "over 4 seeds, so that its sign is open; to show a difference of that size takes more than 1000" in ddpg
     assert "ddpg, 50%, seed 4" in finding.verdict

@@ -1,9 +1,13 @@
 """What the pictures of a comparison leave out of sight, and that they say so."""
 
 import plotly.graph_objects as go
+import pytest
 
 from search.comparison.figures import curves_figure
 from search.comparison.figures import differences_figure
+from search.comparison.figures import fronts_figure
+from search.comparison.figures import ranks_figure
+from search.comparison.page import _sections
 from search.comparison.summary import Comparison
 from tests.search.comparison.outcomes import outcome
 from tests.search.comparison.test_summary import made
@@ -38,3 +42,31 @@ def test_seeds_without_a_network_within_the_budget_are_left_out_and_counted() ->
     shown = {trace.name: list(trace.y) for trace in curves_figure(made(outcomes), 0.5).data if trace.name}
     assert {name.split()[0] for name in shown} == {"random", "once"}
     assert shown["once (1 of 3 seeds)"] == [80.0, 80.0, 80.0]
+
+
+def test_every_budget_has_its_pictures_and_all_share_one_of_fronts() -> None:
+    outcomes = [
+        outcome(name, seed, best + 0.001 * seed, target=target)
+        for target in (0.7, 0.525)
+        for name, best in NEAR.items()
+        for seed in range(3)
+    ]
+    page = "".join(_sections(made(outcomes)))
+    for kind in ("curves", "differences", "pareto", "ranks"):
+        assert f'id="{kind}-0.7"' in page
+        assert f'id="{kind}-0.525"' in page
+    assert page.count('id="fronts"') == 1
+    assert "Budget 52.5 %" in page
+
+
+def test_fronts_have_a_mean_for_each_budget() -> None:
+    outcomes = [outcome("a", seed, 0.9, target=t, synops=t - 0.01) for t in (0.7, 0.5) for seed in range(2)]
+    (mean,) = (each for each in fronts_figure(made(outcomes)).data if each.name == "a")
+    assert list(mean.x) == pytest.approx([49.0, 69.0])
+    assert list(mean.y) == pytest.approx([95.0, 95.0])
+
+
+def test_variants_without_a_common_seed_have_no_rank() -> None:
+    outcomes = [outcome("random", 0, 0.9), outcome("a", 0, 0.9), outcome("b", 1, 0.8)]
+    (bars,) = ranks_figure(made(outcomes), 0.5).data
+    assert list(bars.y) == []

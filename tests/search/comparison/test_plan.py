@@ -33,7 +33,7 @@ def test_variants_times_targets_times_seeds() -> None:
         assert each.config.strategy.evaluations == 30
     assert planned[1].config.strategy.options == {"warmup": 20}
     assert len({each.folder for each in planned}) == 8
-    assert planned[0].title == "random, 70%, seed 4"
+    assert planned[0].title == "random, 70 %, seed 4"
 
 
 def test_what_a_strategy_file_sets_comes_along() -> None:
@@ -91,3 +91,40 @@ def test_a_comparison_is_the_same_however_it_is_carried_out() -> None:
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is not the folder of a run"):
         members_of([tmp_path])
+
+
+def folder_of(root: Path, name: str, *settings: str) -> Path:
+    folder = root / name
+    folder.mkdir()
+    (folder / "settings.json").write_text(json.dumps(identity(load_config(settings))))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("synops.first_layer=add", r"synops\.first_layer apart in .*a and add in .*b"),
+        ("finetuning.epochs=1", r"finetuning\.epochs 8 in .*a and 1 in"),
+        ("space.low=0.3", r"space\.low 0\.1 in .*a and 0\.3 in"),
+        ("estimator.name=identity", r"estimator\.name linear in .*a and identity in"),
+    ],
+)
+def test_searches_under_other_rules_are_not_compared(setting: str, said: str, tmp_path: Path) -> None:
+    one = folder_of(tmp_path, "a", "strategy=ddpg")
+    other = folder_of(tmp_path, "b", "strategy=cmaes", setting)
+    with pytest.raises(ConfigError, match=said):
+        members_of([one, other])
+
+
+def test_strategies_may_rank_channels_otherwise_and_run_on_other_machines(tmp_path: Path) -> None:
+    one = folder_of(tmp_path, "a", "strategy=ddpg", "estimator.workers=1")
+    other = folder_of(tmp_path, "b", "strategy=slimming", "estimator.workers=2")
+    assert [each.variant for each in members_of([one, other])] == ["ddpg", "slimming"]
+
+
+def test_a_search_that_is_all_warm_up_is_refused() -> None:
+    with pytest.raises(
+        SearchError, match=r"'spear' proposes at random in its warm-up of 100 .* found .*evaluations 100"
+    ):
+        plan_runs(["strategy.evaluations=100"], {"spear": ("strategy=spear",)}, targets=[0.5], seeds=[0])
+    plan_runs(["strategy.evaluations=101"], {"spear": ("strategy=spear",)}, targets=[0.5], seeds=[0])

@@ -55,11 +55,34 @@ def test_each_budget_is_spoken_of() -> None:
         for seed in range(3)
     ]
     text = verdict(made(outcomes))
-    assert text.startswith("Budget of 70%: By best validation accuracy, the same with every seed as random: cmaes. All")
-    assert "Budget of 30%: By best" in text
+    assert text.startswith(
+        "Budget of 70 %: By best validation accuracy, the same with every seed as random: cmaes. All"
+    )
+    assert "Budget of 30 %: By best" in text
 
 
 def test_without_a_reference_nothing_is_tested() -> None:
     text = verdict(made([outcome("cmaes", seed, 0.5) for seed in range(3)]))
     assert text.startswith("There is no reference")
     assert "seeds" not in text
+
+
+def test_budgets_that_differ_little_are_told_apart() -> None:
+    outcomes = [outcome(name, 0, 0.5, target=target) for target in (0.525, 0.52) for name in ("random", "cmaes")]
+    text = verdict(made(outcomes))
+    assert "Budget of 52.5 %:" in text
+    assert "Budget of 52 %:" in text
+
+
+def test_seeds_are_those_of_the_pairs_that_were_tested() -> None:
+    outcomes = [outcome(name, s, 0.5 + 0.01 * s + (name == "ddpg")) for name in ("random", "ddpg") for s in range(10)]
+    outcomes.append(outcome("cmaes", 0, 0.5))
+    text = verdict(made(outcomes))
+    assert "better than random: ddpg" in text
+    assert "With 10 seeds" in text
+    half = [outcome("random", s, 0.5) for s in range(6)] + [outcome("ddpg", s, 0.5 + 0.01 * s) for s in range(4, 10)]
+    assert "With 2 seeds" in verdict(made(half))
+
+
+def test_a_single_strategy_is_not_tested() -> None:
+    assert verdict(made([outcome("random", 0, 0.5)])).endswith("All results met the budget. There is nothing to test.")

@@ -179,6 +179,21 @@ def kept(name: str, context: SearchContext) -> list[int]:
     return widths_of(ratios, context.full)
 
 
+@pytest.mark.parametrize("evaluations", [2, 4, 10, 40])
+@pytest.mark.parametrize("target", [11.0, 15.0, 27.0])
+def test_greedy_comes_to_the_budget_however_few_evaluations_there_are(target: float, evaluations: int) -> None:
+    """With few, one round takes it all, which below 14 the large group cannot do alone; all at their least cost 11."""
+    context = by_hand(target, low=0.2, evaluations=evaluations)
+    study = optuna.create_study(sampler=build_strategy("greedy", seed=0, context=context))
+    costs: list[float] = []
+    while len(costs) < 4 * evaluations and not study.sampler.is_exhausted(study):
+        trial = study.ask(context.space)
+        costs.append(context.cost(widths_of([trial.params[name] for name in context.names], context.full)))
+        study.tell(trial, 1.0)
+    assert costs
+    assert min(costs) <= target
+
+
 @pytest.mark.parametrize("name", ["slimming", "sca"])
 @pytest.mark.parametrize(
     ("target", "expected"),
@@ -260,3 +275,10 @@ def test_rule_without_context_says_so(name: str) -> None:
 def test_unknown_strategy_names_the_nearest() -> None:
     with pytest.raises(SearchError, match="Did you mean 'cmaes'"):
         build_strategy("cmeas", seed=0)
+
+
+def test_legr_ranks_groups_that_are_silent() -> None:
+    context = by_hand(30.0)
+    context = replace(context, scores={**context.scores, "small": np.zeros(4)})
+    ratios = LeGRSampler(context, 0).ratios(np.zeros((2, 2)))
+    assert context.cost(widths_of([ratios[name] for name in context.names], context.full)) <= 30.0

@@ -16,9 +16,18 @@ from lightning_snn.errors import RunError
 
 
 def write_text(file: Path, text: str) -> None:
-    """Write a file atomically: a reader, or a kill, sees the old one or the new one."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{file.name}-", dir=file.parent)
+    """Write a file atomically: a reader, or a kill, sees the old one or the new one.
+
+    Raises:
+        RunError: If its folder cannot be written to.
+    """
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{file.name}-", dir=file.parent)
+    except OSError as error:
+        raise RunError(
+            f"{file} cannot be written ({error.strerror}). Make its folder writable, or name another one."
+        ) from error
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as stream:
             stream.write(text)

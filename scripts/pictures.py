@@ -40,6 +40,8 @@ def main() -> None:
         page = browser.new_page()
         page.goto(asked.page.resolve().as_uri())
         there = page.eval_on_selector_all(".js-plotly-plot", "all => all.map(each => each.id)")
+        if not there:
+            parser.error(f"{asked.page} has no pictures of Plotly; name a compare.html or an ablation.html.")
         names = [each for each in asked.only.split(",") if each] or there
         if unknown := [name for name in names if name not in there]:
             parser.error(f"no picture of {asked.page} is called {unknown[0]!r}; there are {', '.join(there)}.")

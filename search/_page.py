@@ -34,7 +34,10 @@ body.wide { --wide: 80rem; }
 pre { background: #f4f4f4; padding: .7rem .8rem; white-space: pre-wrap; overflow-wrap: anywhere; font-size: .88rem; }
 summary { cursor: pointer; font-weight: 600; }
 details td { white-space: normal; overflow-wrap: anywhere; }
+@page wide { size: A4 landscape; margin: 12mm; }
 @media print { body { max-width: none; padding: 0; font-size: 10pt; }
+  body.wide { page: wide; } .scroll { overflow: visible; } .modebar-container { display: none; }
+  body.wide table { font-size: 6.5pt; } body.wide :is(th, td) { white-space: normal; padding: .12rem .25rem; }
   figure, table, .verdict { break-inside: avoid; } h2 { break-after: avoid; } figure > svg { max-width: 13cm; } }
 """
 

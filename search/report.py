@@ -97,6 +97,8 @@ def _report(arguments: Sequence[str]) -> int:
     console = Console(markup=False)
     for out, comparison in summaries.items():
         write_comparison(out, comparison)
+        for title, why in comparison.failed.items():
+            console.print(f"{title} is missing: {why}.", soft_wrap=True, highlight=False)
         say_where(console, out)
     for run, record in records.items():
         write_report(run / "report.html", record)
@@ -107,7 +109,8 @@ def _report(arguments: Sequence[str]) -> int:
             send(record, open_tracker(dataclasses.replace(record.config, logger=logger), run))
     if asked.wandb:
         console.print(
-            "Sent to Weights & Biases; where there was no key, wandb sync RUN/wandb/offline-* sends them later."
+            "Sent to Weights & Biases where there is a key, else written to RUN/wandb: wandb sync RUN/wandb/offline-* "
+            "sends it later."
         )
     return 0
 

@@ -42,6 +42,7 @@ from search.estimator import pre_for_upper
 from search.evaluator import Evaluator
 from search.processes import end_at_once
 from search.processes import end_with_parent
+from search.processes import give_memory_back
 
 Job = tuple[Sequence[int], int, Path]
 """Widths, index, and the folder of its training's checkpoints."""
@@ -104,6 +105,7 @@ def take_sample(evaluator: Evaluator, widths: Sequence[int], index: int, checkpo
     seed = seed_for(task.config.seed, "sample", index)
     task.train_(network, task.config.finetuning, seed=seed, checkpoints=checkpoints)
     after = task.measure_validation(network)
+    give_memory_back()  # a pool takes a hundred samples in one process
     return Sample(
         index,
         list(widths),

@@ -45,7 +45,8 @@ class SamplesAblation(PoolAblation):
         """Take the pools, and fit lines to parts of them."""
         confidence = setting.config.estimator.confidence
         pools = {seed: found["usual"] for seed, found in self.taken(setting, phase)}
-        return conclude(np.array([errors_by_count(each.pre, each.post, confidence, s) for s, each in pools.items()]))
+        errors = [errors_by_count(each.pre, each.post, confidence, seed) for seed, each in pools.items()]
+        return conclude(np.array(errors), confidence)
 
 
 def errors_by_count(pre: Floats, post: Floats, confidence: float, seed: int) -> Floats:
@@ -72,11 +73,12 @@ def errors_by_count(pre: Floats, post: Floats, confidence: float, seed: int) -> 
     return np.array(rows)
 
 
-def conclude(found_SNK: Floats) -> Finding:
+def conclude(found_SNK: Floats, confidence: float) -> Finding:
     """Say where the error levels off.
 
     Args:
         found_SNK: What :func:`errors_by_count` returns, of each seed.
+        confidence: That the bound asks for.
     """
     means = [[mean_of(found_SNK[:, n, k].tolist()) for k in range(3)] for n in range(len(COUNTS))]
     above = [error.mean > LEVEL * means[-1][0].mean for error, _, _ in means]
@@ -85,7 +87,8 @@ def conclude(found_SNK: Floats) -> Finding:
     text = (
         f"The error of the line levels off at {enough} samples: {in_percent(there[0], 2)} of the dense network's "
         f"SynOps, against {in_percent(all_of_them[0], 2)} with {COUNTS[-1]}. The margin of its bound is "
-        f"{in_percent(there[1], 2)} there and {in_percent(all_of_them[1], 2)} with {COUNTS[-1]}."
+        f"{in_percent(there[1], 2)} there and {in_percent(all_of_them[1], 2)} with {COUNTS[-1]}; "
+        f"{in_percent(there[2], 1)} and {in_percent(all_of_them[2], 1)} of the samples end within it."
     )
     return Finding(
         conclusion=text,
@@ -95,8 +98,11 @@ def conclude(found_SNK: Floats) -> Finding:
             for count, (error, margin, cover) in zip(COUNTS, means, strict=True)
         ],
         legend=(
-            f"Shares of the dense network's SynOps, mean ± standard error over {len(found_SNK)} seeds; {DRAWS} draws "
-            f"of so many samples, held against the same {HELD_OUT} others."
+            f"Shares of the dense network's SynOps, mean ± standard error over seeds ({len(found_SNK)}); {DRAWS} draws "
+            f"of so many samples, held against the same {HELD_OUT} others. Levels off: the least number from which on "
+            f"the error is within {100 * (LEVEL - 1):.0f} % of that with {COUNTS[-1]}. Upper margin: how far the bound "
+            "lies above the line. Coverage: how many of the others end below the bound (estimator.confidence asks for "
+            f"{100 * confidence:g} %)."
         ),
         figure=_figure([row[0] for row in means], [row[1] for row in means]),
         values=found_SNK.tolist(),

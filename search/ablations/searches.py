@@ -4,6 +4,7 @@ Conclusion by rule: ``search/comparison/verdict.py``, for each figure that is co
 """
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from typing import Final
 
 import plotly.graph_objects as go
 
+from conf.schema import ConfigError
 from lightning_snn.progress import Phase
 from search.ablations.ablation import Setting
 from search.ablations.charts import differences_chart
@@ -87,8 +89,16 @@ class SearchAblation:
     """What the names of the variants mean."""
 
     def plan(self, setting: Setting) -> list[Planned]:
-        """Return its searches."""
+        """Return its searches.
+
+        Raises:
+            ConfigError: If a setting was given that the question itself varies.
+        """
         given = {each.partition("=")[0] for each in setting.arguments}
+        varied = Counter(each.partition("=")[0] for own in self.variants.values() for each in own)
+        for key, count in varied.items():
+            if key in given and 2 * count > len(self.variants):
+                raise ConfigError(f"This question sets {key} itself, found --{key}. Leave it out.")
         shared = [each for each in self.shared if each.partition("=")[0] not in given]
         return plan_runs(
             [*shared, *setting.arguments],

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+from typing import Final
 
 from conf.identity import identity
 from conf.identity import leaves
@@ -16,6 +17,9 @@ from search.configuration import restore_config
 from search.configuration import run_name
 from search.configuration import shared_folders
 from search.task import check_names
+
+RULES: Final = ("data", "network", "training", "synops", "space", "estimator", "finetuning")
+"""Sections of settings that all searches of a comparison have in common."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +138,7 @@ def what_searches_cost(left: Sequence[Planned]) -> str:
 def _rules(config: SearchConfig) -> dict[str, object]:
     """Return the settings that all searches of a comparison have in common, by name: not how channels are ranked."""
     settings = identity(config)
-    shared = {section: settings[section] for section in ("synops", "space", "estimator", "finetuning")}
+    shared = {section: settings[section] for section in RULES}
     return {key: value for key, value in leaves(shared) if key != "space.criterion"}
 
 

@@ -91,6 +91,11 @@ def _what_comes(planned: Sequence[Planned], folder: Path, about: About) -> str:
     said = [what_searches_cost(left)]
     if left:
         said.append(f"What each of them says is in {folder / 'logs'}.")
+    if len(left) < len(planned) and planned[0].config.logger.name == "wandb":
+        said.append(
+            f"{len(planned) - len(left)} searches are finished and tell Weights & Biases nothing more: "
+            f"python -m search.report {folder} --wandb makes their runs in this group."
+        )
     if all(each.variant != about.reference for each in planned):
         said.append(
             f"Nothing will be tested, as {about.reference} is not among the strategies: --reference "
@@ -139,9 +144,11 @@ def summarise(members: Sequence[Member], about: About, failed: Mapping[str, str]
     order = list(dict.fromkeys(each.variant for each in members))
     finished = [each for each in members if each.is_finished]
     if not finished:
-        reasons = "; ".join(dict.fromkeys(failed.values())) or "none was carried out"
+        reasons = "; ".join(dict.fromkeys(failed.values())) or f"none in {members[0].folder}, say"
         raise RunError(f"No search of the comparison has a result ({reasons}). Mend that, and give the command again.")
-    missing = {each.title: failed.get(each.title, "not carried out yet") for each in members if not each.is_finished}
+    missing = {
+        each.title: failed.get(each.title, f"no result in {each.folder}") for each in members if not each.is_finished
+    }
     outcomes = sorted(
         map(read_outcome, finished), key=lambda each: (-each.target, order.index(each.variant), each.seed)
     )

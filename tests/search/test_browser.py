@@ -48,7 +48,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     write_page(folder / "compare.html", made(OUTCOMES))
     errors_SNK = np.linspace(0.02, 0.01, 3 * len(COUNTS) * 3).reshape(3, len(COUNTS), 3)
     question = "How many samples does the line need?"
-    write_finding(folder, "estimator-samples", question, conclude(errors_SNK), "python -m search.ablate")
+    write_finding(folder, "estimator-samples", question, conclude(errors_SNK, 0.95), "python -m search.ablate")
     return {page.stem: page for page in folder.glob("*.html")}
 
 

@@ -124,16 +124,16 @@ def test_evaluations_are_enough_only_where_no_longer_search_gains() -> None:
 def test_samples_level_off_at_the_first_count_within_5_percent() -> None:
     errors = [0.05, 0.04, 0.03, 0.0209, 0.0205, 0.02, 0.02, 0.02, 0.02]
     found_SNK = np.array([[[error, 2 * error, 0.95] for error in errors]] * 3)
-    text = estimator_samples.conclude(found_SNK).conclusion
+    text = estimator_samples.conclude(found_SNK, 0.95).conclusion
     assert text.startswith("The error of the line levels off at 8 samples: 2.09 ± 0.00 %")
 
 
 def test_samples_level_off_where_the_error_stays_low() -> None:
     errors = [0.05, 0.0201, 0.03, 0.0209, 0.0205, 0.02, 0.02, 0.02, 0.02]
-    text = estimator_samples.conclude(np.array([[[error, 2 * error, 0.95] for error in errors]] * 3)).conclusion
+    text = estimator_samples.conclude(np.array([[[error, 2 * error, 0.95] for error in errors]] * 3), 0.95).conclusion
     assert text.startswith("The error of the line levels off at 8 samples")
     flat = np.array([[[0.02, 0.04, 0.95]] * len(errors)] * 3)
-    assert estimator_samples.conclude(flat).conclusion.startswith("The error of the line levels off at 3 samples")
+    assert estimator_samples.conclude(flat, 0.95).conclusion.startswith("The error of the line levels off at 3 samples")
 
 
 def test_errors_by_count_are_0_for_an_exact_line() -> None:

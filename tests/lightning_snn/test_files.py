@@ -53,6 +53,15 @@ def test_text_is_written_as_it_is_and_folders_are_made(tmp_path: Path) -> None:
     assert os.listdir(file.parent) == ["report.html"]
 
 
+def test_a_folder_that_cannot_be_written_to_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(
+        RunError, match=r"file/report\.html cannot be written \(.+\)\. Make its folder writable"
+    ) as error:
+        write_text(tmp_path / "file" / "report.html", "text")
+    assert "\n" not in str(error.value)
+
+
 def test_others_may_read_a_file(tmp_path: Path) -> None:
     write_text(tmp_path / "x", "")
     assert stat.S_IMODE((tmp_path / "x").stat().st_mode) == 0o644

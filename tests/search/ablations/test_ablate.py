@@ -126,6 +126,8 @@ def test_runs_from_end_to_end(
         (["rewards"], "reward"),
         (["reward", "--reward.beta", "-1"], "reward.beta"),
         (["reward", "--seed", "3"], "seeds"),
+        (["criterion", "--space.criterion", "taylor"], "This question sets space.criterion itself"),
+        (["reward", "--reward.form", "cliff", "--budget.projection", "false"], "sets reward.form itself"),
         (["scale", "--data", "cifar10"], "scale times networks of its own: --data changes nothing. Leave it out."),
     ],
 )

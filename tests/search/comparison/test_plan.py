@@ -107,11 +107,12 @@ def folder_of(root: Path, name: str, *settings: str) -> Path:
         ("finetuning.epochs=1", r"finetuning\.epochs 8 in .*a and 1 in"),
         ("space.low=0.3", r"space\.low 0\.1 in .*a and 0\.3 in"),
         ("estimator.name=identity", r"estimator\.name linear in .*a and identity in"),
+        ("data=digits_events", r"data\.name digits in .*a and digits_events in"),  # with another seed than the first
     ],
 )
 def test_searches_under_other_rules_are_not_compared(setting: str, said: str, tmp_path: Path) -> None:
     one = folder_of(tmp_path, "a", "strategy=ddpg")
-    other = folder_of(tmp_path, "b", "strategy=cmaes", setting)
+    other = folder_of(tmp_path, "b", "strategy=cmaes", "seed=1", setting)
     with pytest.raises(ConfigError, match=said):
         members_of([one, other])
 

@@ -214,7 +214,7 @@ def test_searches_that_cannot_be_compared_are_refused(
     (tmp_path / "no-plan").mkdir()
     (tmp_path / "no-plan" / "plan.json").write_text("{}")
     for arguments, said in (
-        ([random, again], f"Two searches are of random, 60%, seed 0: {random} and {again}. Leave one out."),
+        ([random, again], f"Two searches are of random, 60 %, seed 0: {random} and {again}. Leave one out."),
         ([random, runs["uniform", 0]], f"vgg_small on digits (T = 2) in {random} and vgg_small on digits (T = 7) in"),
         ([random, cmaes, "--reference", "cmeas"], "is 'cmeas'. Did you mean 'cmaes'?"),
         ([random, "--reference", "cmaes"], "are for one comparison, found a single search"),

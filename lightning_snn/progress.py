@@ -113,13 +113,13 @@ class WithinStep:
         self._phase, self._what, self._epochs = phase, what, epochs
 
     def reach(self, done: int, news: str, share: float = 0.0) -> None:
-        """Say which epoch is at work."""
-        epoch = min(done + 1, self._epochs)
+        """Say which epoch is at work, or just done where there is no share of the next one."""
+        epoch = done + 1 if share > 0.0 else done
         self._phase.reach(self._phase.done, f"{self._what}, epoch {epoch} of {self._epochs}: {news}")
 
     def go_on(self, done: int) -> None:
         """Say that an interrupted training goes on."""
-        self.reach(done, "goes on")
+        self.reach(done, "goes on after it")
 
 
 class Reporter:

@@ -53,7 +53,7 @@ def test_text_is_written_as_it_is_and_folders_are_made(tmp_path: Path) -> None:
     assert os.listdir(file.parent) == ["report.html"]
 
 
-def test_a_folder_that_cannot_be_written_to_is_one_sentence(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(
         RunError, match=r"file/report\.html cannot be written \(.+\)\. Make its folder writable"

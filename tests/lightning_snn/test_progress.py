@@ -80,8 +80,8 @@ def test_epochs_within_a_step_are_news_and_no_steps(monkeypatch: pytest.MonkeyPa
         shown.on_train_epoch_end(trainer(train_loss=2.0, train_accuracy=0.25), cast(pl.LightningModule, None))
     assert phase.done == 1
     assert [line.split("  ")[-1].strip() for line in stream.getvalue().splitlines()[1:-1]] == [
-        "seed 1: dense network, epoch 4 of 20: goes on",
-        "seed 1: dense network, epoch 5 of 20: training 25.0%, loss 2.000",
+        "seed 1: dense network, epoch 3 of 20: goes on after it",
+        "seed 1: dense network, epoch 4 of 20: training 25.0%, loss 2.000",
     ]
 
 

@@ -154,7 +154,8 @@ def pareto_figure(comparison: Comparison, target: float) -> go.Figure:
         )
         ends[variant] = 100.0 * front[-1][1]
         starts.append(100.0 * front[0][0])
-    figure.update_xaxes(range=[min(starts) - 1.0, 110.0 * target])  # some searches come from far above the budget
+    space = 0.2 * (100.0 * target - min(starts)) + 0.5
+    figure.update_xaxes(range=[min(starts) - space, 100.0 * target + space])  # some come from far above the budget
     _name_what_is_far_below(figure, comparison, target, ends)
     figure.add_vline(x=100.0 * target, line={"color": GREY, "dash": "dash", "width": 1})
     return figure

@@ -26,7 +26,7 @@ CAPTIONS: Final = {
     ),
     "differences": (
         "Is it better than the reference?",
-        "Differences are taken seed by seed, as a seed's dense network and estimator are shared. Whiskers are 95 % "
+        "Differences are taken seed by seed, as a seed's dense network is shared. Whiskers are 95 % "
         "intervals; what crosses the dashed line may be chance. What is far off is written, not drawn.",
     ),
     "fronts": (

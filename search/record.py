@@ -1,6 +1,7 @@
 """All that is known of a finished run, and where its folder says it."""
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,8 +81,22 @@ def read_record(run: Path) -> RunRecord:
     result = read_result(run)
     if not (run / SAMPLES).exists() or "widths" not in result["baseline"]:
         raise RunError(f"{run} was made by another version, which left less behind. Make the run again.")
-    samples = [Sample(**values) for values in read_json(run / SAMPLES)]
+    samples = _read_samples(run)
     return RunRecord(result, read_trials(run), samples, fitted(samples, config.estimator), config)
+
+
+def _read_samples(run: Path) -> list[Sample]:
+    try:
+        samples = [Sample(**values) for values in read_json(run / SAMPLES)]
+    except TypeError as error:
+        raise RunError(f"{run / SAMPLES} holds no samples ({error}). {_again(run)}") from error
+    if not samples:
+        raise RunError(f"{run / SAMPLES} holds no samples. {_again(run)}")
+    return samples
+
+
+def _again(run: Path) -> str:
+    return f"Delete {run}; the search's own command makes it again."
 
 
 def read_result(run: Path) -> dict[str, Any]:
@@ -98,7 +113,7 @@ def read_result(run: Path) -> dict[str, Any]:
         found = result.get(part)
         for name in names:
             value = found.get(name) if isinstance(found, dict) else None
-            if not isinstance(value, int | float):
+            if not isinstance(value, int | float) or not math.isfinite(value):
                 raise RunError(f"{run / 'result.json'} needs a number at {part}.{name}, found {value!r}. {mend}")
     return result
 
@@ -116,4 +131,4 @@ def read_trials(run: Path) -> list[FrozenTrial]:
     try:
         return optuna.load_study(study_name=STUDY, storage=storage_of(file)).get_trials()
     except (SQLAlchemyError, KeyError) as error:
-        raise RunError(f"{file} cannot be read as the record of a search. Make the run again.") from error
+        raise RunError(f"{file} cannot be read as the record of a search. {_again(run)}") from error

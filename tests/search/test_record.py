@@ -111,6 +111,22 @@ def test_a_run_without_samples_is_refused(run: Path) -> None:
         read_record(run)
 
 
+@pytest.mark.parametrize("text", ["{}", "[]", '["no sample"]', '[{"index": 0}]', '{"a": 1}'])
+def test_damaged_samples_are_named(run: Path, text: str) -> None:
+    (run / "samples.json").write_text(text)
+    with pytest.raises(RunError, match=r"samples\.json holds no samples.* Delete .*run; the search") as error:
+        read_record(run)
+    assert "\n" not in str(error.value)
+
+
+def test_a_result_that_is_no_number_is_refused(run: Path) -> None:
+    changed = result()
+    changed["result"]["test_accuracy"] = float("nan")
+    (run / "result.json").write_text(json.dumps(changed))
+    with pytest.raises(RunError, match=r"needs a number at result\.test_accuracy, found nan"):
+        read_record(run)
+
+
 def test_trials_that_are_not_there_or_damaged_are_refused(run: Path) -> None:
     (run / "study.db").write_text("no database")
     with pytest.raises(RunError, match=r"study\.db cannot be read as the record of a search"):

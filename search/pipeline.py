@@ -37,6 +37,7 @@ from search.finetune import finetune_within_budget
 from search.objective import Objective
 from search.objective import best_trial
 from search.objective import candidate_of
+from search.progress import ENDED
 from search.progress import trial_news
 from search.record import RunRecord
 from search.record import write_samples
@@ -175,6 +176,8 @@ def search(objective: Objective, run: RunFolder, reporter: Reporter, tracker: Tr
             tracker.trial(trial, best)
 
         study.optimize(objective, strategy.evaluations, seen)
+        if study.evaluations < strategy.evaluations:
+            phase.news += f"; ended, as {ENDED}"
     return study
 
 

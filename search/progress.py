@@ -4,6 +4,9 @@ from optuna.trial import FrozenTrial
 
 from search.objective import is_feasible
 
+ENDED = "its proposals repeat or are used up"
+"""Why a search has fewer evaluations than it was allowed."""
+
 
 def trial_news(trial: FrozenTrial, best: FrozenTrial | None) -> str:
     """Return a trial in one line: best feasible accuracy so far, and this trial's SynOps against the budget."""

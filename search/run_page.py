@@ -28,6 +28,7 @@ from search.figures import progress_figure
 from search.figures import trade_off_figure
 from search.objective import best_trial
 from search.objective import is_feasible
+from search.progress import ENDED
 from search.record import RunRecord
 from search.result import notes
 
@@ -75,7 +76,7 @@ def write_report(file: Path, record: RunRecord) -> None:
     result = record.result
     pictures = [picture(name, figure_svg(each), *CAPTIONS[name]) for name, each in draw_figures(record).items()]
     sections = [
-        _heading(result),
+        _heading(record),
         _steps(record),
         _comparison(result),
         *pictures,
@@ -110,12 +111,14 @@ def command_of(config: SearchConfig) -> str:
     return shlex.join(["python", "-m", "search", *words])
 
 
-def _heading(result: Mapping[str, Any]) -> str:
-    budget = result["budget"]
+def _heading(record: RunRecord) -> str:
+    result = record.result
+    budget, made, most = result["budget"], result["evaluations"], record.config.strategy.evaluations
+    ended = f", as {ENDED}" if made < most else ""
     allowed = f"{_percent(budget['target_fraction'])} of the dense network's SynOps"
     facts = (
         f"Strategy {result['strategy']}, budget {allowed}, T = {result['time_steps']}, seed {result['seed']}, "
-        f"{result['evaluations']} evaluations in {result['trials']} trials."
+        f"{made} of {most} evaluations in {result['trials']} trials{ended}."
     )
     return (
         f"<h1>{html.escape(result['network'])} on {html.escape(result['data'])}</h1>\n"

@@ -1,3 +1,4 @@
+import dataclasses
 import re
 import shlex
 from html.parser import HTMLParser
@@ -125,6 +126,18 @@ def test_heading_says_what_was_searched_and_that_the_budget_is_met(tmp_path: Pat
     assert verdict_of(page) == "met"
     assert "the result needs 48.0 % of the dense network's SynOps; allowed are 50.0 %" in page.text
     assert "nfeasible: the budget" not in page.text
+
+
+def test_a_search_that_ended_early_says_why(tmp_path: Path) -> None:
+    early = record()
+    made, trials = early.result["evaluations"], early.result["trials"]
+    text = page_of(early, tmp_path).text
+    assert f"{made} of 100 evaluations in {trials} trials, as its proposals repeat or are used up." in text
+    config = dataclasses.replace(early.config, strategy=dataclasses.replace(early.config.strategy, evaluations=made))
+    assert (
+        f"{made} of {made} evaluations in {trials} trials."
+        in page_of(dataclasses.replace(early, config=config), tmp_path).text
+    )
 
 
 def test_missed_budget_is_clearly_infeasible(tmp_path: Path) -> None:

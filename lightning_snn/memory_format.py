@@ -12,8 +12,8 @@ def channels_last(network: nn.Module, enabled: bool = True) -> Iterator[None]:
     """Hold the weights of 2-D convolutions with their channels last inside the block.
 
     Values stay the same; sums are rounded otherwise, so that a spike whose membrane potential lies on the threshold
-    may flip. Measured on one CPU thread in float32 (``vgg_compact`` and ``vgg_small``, whole and pruned): measuring and
-    recalibration take 0.7 to 0.75 of the time, a training step 0.8 to 0.9. Not measured on a GPU.
+    may flip. Measured on one CPU thread in float32 (``benchmarks/memory_format.py``; ``vgg_compact``, ``vgg_small``): a
+    forward pass takes 0.9 of the time, recalibration 0.7 to 0.76, a training step 0.77 to 0.9. Not measured on a GPU.
 
     Args:
         network: Its parameters stay the same objects; they are contiguous again after the block, or as they were where

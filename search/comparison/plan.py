@@ -83,7 +83,7 @@ def members_of(folders: Sequence[Path]) -> list[Member]:
     Raises:
         ConfigError: If one is not the folder of a search, or of one whose budget is no share of the dense SynOps, two
             are of the same strategy, budget and seed, two with the same seed have pruned different dense networks, or
-            two have fine-tuned, counted SynOps or estimated differently.
+            two differ in a section of :data:`RULES`.
     """
     members: dict[tuple[str, float, int], Member] = {}
     dense: dict[int, tuple[str, SearchConfig, Path]] = {}

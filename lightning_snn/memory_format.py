@@ -13,7 +13,7 @@ def channels_last(network: nn.Module, enabled: bool = True) -> Iterator[None]:
 
     Values stay the same; sums are rounded otherwise, so that a spike whose membrane potential lies on the threshold
     may flip. Measured on one CPU thread in float32 (``benchmarks/memory_format.py``; ``vgg_compact``, ``vgg_small``): a
-    forward pass takes 0.9 of the time, recalibration 0.7 to 0.76, a training step 0.77 to 0.9. Not measured on a GPU.
+    forward pass takes 0.85 to 0.94 of the time, recalibration 0.7 to 0.95, a training step 0.77 to 0.9. Not on a GPU.
 
     Args:
         network: Its parameters stay the same objects; they are contiguous again after the block, or as they were where

@@ -16,12 +16,13 @@ import plotly.graph_objects as go
 from search.ablations.charts import line_with_whiskers
 from search.ablations.searches import BEST
 from search.ablations.searches import SearchAblation
-from search.ablations.searches import contrasts
 from search.comparison.canvas import COLOURS
 from search.comparison.canvas import canvas
+from search.comparison.contrasts import Contrast
+from search.comparison.contrasts import contrasts
 from search.comparison.summary import Comparison
+from search.comparison.summary import by_seed
 from search.comparison.tables import in_points
-from search.comparison.verdict import Contrast
 
 GAIN: Final = 0.005
 """Accuracy."""
@@ -53,13 +54,10 @@ class EvaluationsAblation(SearchAblation):
 
     def further(self, comparison: Comparison) -> list[str]:
         """Say for each strategy how many are enough."""
-        said = []
+        said, best = [], by_seed(comparison.outcomes, BEST.of)
         for strategy in self.strategies:
             longest = f"{strategy} {self.counts[-1]}"
-            gains = {
-                count: contrasts(comparison.outcomes, {longest: f"{strategy} {count}"}, BEST)
-                for count in self.counts[:-1]
-            }
+            gains = {count: contrasts(best, {longest: f"{strategy} {count}"}) for count in self.counts[:-1]}
             enough = None
             for count, found in reversed(gains.items()):
                 if not found or not found[0].difference.high < GAIN:

@@ -18,6 +18,8 @@ from lightning_snn.progress import Phase
 from search.ablations.ablation import Setting
 from search.ablations.charts import differences_chart
 from search.ablations.finding import Finding
+from search.comparison.contrasts import Contrast
+from search.comparison.contrasts import contrasts
 from search.comparison.execution import carry_out
 from search.comparison.outcomes import SearchOutcome
 from search.comparison.plan import Planned
@@ -25,16 +27,14 @@ from search.comparison.plan import plan_runs
 from search.comparison.plan import what_searches_cost
 from search.comparison.run import About
 from search.comparison.run import summarise
-from search.comparison.statistics import holm
-from search.comparison.statistics import paired_difference
 from search.comparison.summary import Comparison
+from search.comparison.summary import by_seed
 from search.comparison.summary import mean_of
 from search.comparison.summary import what_seeds_can_show
 from search.comparison.tables import MEANINGS
 from search.comparison.tables import in_points
 from search.comparison.tables import percent
 from search.comparison.tables import plain
-from search.comparison.verdict import Contrast
 from search.comparison.verdict import differences_said
 from search.comparison.verdict import which_missed
 
@@ -120,7 +120,10 @@ class SearchAblation:
 
     def conclude(self, comparison: Comparison) -> Finding:
         """Say what finished searches found."""
-        held = {measure.name: contrasts(comparison.outcomes, self.references, measure) for measure in self.measures}
+        held = {
+            measure.name: contrasts(by_seed(comparison.outcomes, measure.of), self.references)
+            for measure in self.measures
+        }
         first = held[self.measures[0].name]
         said = [
             sentence
@@ -188,22 +191,3 @@ class SearchAblation:
                 row += [in_points(tested.difference), f"{tested.p_corrected:.3f}"] if tested else ["", ""]
             rows.append(row)
         return head, rows
-
-
-def contrasts(outcomes: Sequence[SearchOutcome], references: Mapping[str, str], measure: Measure) -> list[Contrast]:
-    """Hold variants against their references over the seeds that both have; those without such a seed are left out."""
-    figures: dict[str, dict[int, float]] = {}
-    for each in outcomes:
-        figures.setdefault(each.variant, {})[each.seed] = measure.of(each)
-    differences = {}
-    for variant, reference in references.items():
-        mine, other = figures.get(variant, {}), figures.get(reference, {})
-        if shared := sorted(set(mine) & set(other)):
-            differences[variant] = paired_difference([mine[s] for s in shared], [other[s] for s in shared])
-    corrected = holm({variant: each.p for variant, each in differences.items()})
-    return [Contrast(name, references[name], each, corrected[name]) for name, each in differences.items()]
-
-
-def against(reference: str, variants: Mapping[str, object]) -> dict[str, str]:
-    """Return the references of variants that are all held against the same one."""
-    return {name: reference for name in variants if name != reference}

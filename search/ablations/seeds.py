@@ -23,10 +23,10 @@ from scipy import stats
 from lightning_snn.seeds import seed_for
 from search.ablations.finding import Finding
 from search.ablations.searches import SearchAblation
-from search.ablations.searches import against
 from search.comparison.canvas import COLOURS
 from search.comparison.canvas import canvas
 from search.comparison.canvas import logarithmic
+from search.comparison.contrasts import against
 from search.comparison.outcomes import SearchOutcome
 from search.comparison.statistics import Difference
 from search.comparison.statistics import paired_difference

@@ -10,7 +10,7 @@ from search.ablations.searches import OPERATIONS
 from search.ablations.searches import TEST
 from search.ablations.searches import VIOLATION
 from search.ablations.searches import SearchAblation
-from search.ablations.searches import against
+from search.comparison.contrasts import against
 from search.strategies.ddpg import AMC_OPTIONS
 
 AS_PROPOSED: Final = ("budget.projection=false", "budget.tightenings=0")

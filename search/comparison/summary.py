@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -10,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from search.comparison.contrasts import Contrast
+from search.comparison.contrasts import against
+from search.comparison.contrasts import contrasts
 from search.comparison.outcomes import SearchOutcome
 from search.comparison.statistics import Difference
-from search.comparison.statistics import holm
 from search.comparison.statistics import mean_ranks
-from search.comparison.statistics import paired_difference
 
 CLOSE = 0.99
 """Share of the best accuracy of a seed, by any variant, that counts as reached."""
@@ -118,37 +120,23 @@ def compare(
 
 def _lines_of(outcomes: Sequence[SearchOutcome], reference: str) -> list[Line]:
     """Summarise the outcomes of one target."""
-    by_variant: dict[str, dict[int, SearchOutcome]] = {}
-    for each in outcomes:
-        by_variant.setdefault(each.variant, {})[each.seed] = each
+    best = by_seed(outcomes, lambda outcome: outcome.best)
     seeds = {each.seed for each in outcomes}
     top = {seed: max(each.best for each in outcomes if each.seed == seed) for seed in seeds}
-    shared = sorted(seeds.intersection(*by_variant.values()))
-    ranks = mean_ranks({name: [mine[seed].best for seed in shared] for name, mine in by_variant.items()})
-    differences = {
-        name: _difference(mine, by_variant[reference])
-        for name, mine in by_variant.items()
-        if reference in by_variant and name != reference and set(mine) & set(by_variant[reference])
-    }
-    corrected = holm({name: each.p for name, each in differences.items()})
+    shared = sorted(seeds.intersection(*best.values()))
+    ranks = mean_ranks({variant: [mine[seed] for seed in shared] for variant, mine in best.items()})
+    held = {each.variant: each for each in contrasts(best, against(reference, best))}
     return [
-        _line(name, list(mine.values()), top, ranks[name], differences.get(name), corrected.get(name))
-        for name, mine in by_variant.items()
+        _line([each for each in outcomes if each.variant == variant], top, ranks[variant], held.get(variant))
+        for variant in best
     ]
 
 
-def _line(
-    variant: str,
-    mine: Sequence[SearchOutcome],
-    top: Mapping[int, float],
-    rank: float,
-    difference: Difference | None,
-    p_corrected: float | None,
-) -> Line:
+def _line(mine: Sequence[SearchOutcome], top: Mapping[int, float], rank: float, held: Contrast | None) -> Line:
     close = [_first(each.curve, CLOSE * top[each.seed]) for each in mine]
     reached = [each for each in close if each is not None]
     return Line(
-        variant=variant,
+        variant=mine[0].variant,
         target=mine[0].target,
         seeds=len(mine),
         best=mean_of([each.best for each in mine]),
@@ -161,9 +149,17 @@ def _line(
         evaluations_to_close=mean_of(reached),
         search_seconds=mean_of([each.search_seconds for each in mine]),
         rank=rank,
-        difference=difference,
-        p_corrected=p_corrected,
+        difference=held.difference if held else None,
+        p_corrected=held.p_corrected if held else None,
     )
+
+
+def by_seed(outcomes: Iterable[SearchOutcome], figure: Callable[[SearchOutcome], float]) -> dict[str, dict[int, float]]:
+    """Return a figure of each search: variant -> seed -> figure."""
+    figures: dict[str, dict[int, float]] = {}
+    for each in outcomes:
+        figures.setdefault(each.variant, {})[each.seed] = figure(each)
+    return figures
 
 
 def mean_of(values: Sequence[float]) -> Mean:
@@ -203,11 +199,6 @@ def what_seeds_can_show(seeds: int, tests: int) -> str:
     if tests * least > 0.05:
         return f"{text}: no difference can be significant at 5 %; {seeds_for_a_test(tests)} seeds would be needed."
     return f"{text}: differences can be significant at 5 %, if they point the same way in (almost) all seeds."
-
-
-def _difference(mine: Mapping[int, SearchOutcome], other: Mapping[int, SearchOutcome]) -> Difference:
-    shared = sorted(set(mine) & set(other))
-    return paired_difference([mine[seed].best for seed in shared], [other[seed].best for seed in shared])
 
 
 def _first(curve: Sequence[float], level: float) -> int | None:

@@ -6,45 +6,12 @@ seeds the test can show nothing, and of many intervals some leave 0 out by chanc
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
 
-from search.comparison.statistics import Difference
+from search.comparison.contrasts import Contrast
 from search.comparison.summary import Comparison
 from search.comparison.summary import Line
 from search.comparison.summary import what_seeds_can_show
 from search.comparison.tables import in_points
-
-LEVEL: Final = 0.05
-"""Of p by Holm's rule."""
-
-
-@dataclass(frozen=True)
-class Contrast:
-    """One variant held against another, seed by seed."""
-
-    variant: str
-    reference: str
-    difference: Difference
-    p_corrected: float
-    """By Holm's rule over all that are tested together."""
-
-    @property
-    def is_shown(self) -> bool:
-        """Tell whether the test shows a difference."""
-        return self.p_corrected <= LEVEL
-
-    @property
-    def is_equal(self) -> bool:
-        """Tell whether there is no difference with any seed."""
-        found = self.difference
-        return found.mean == found.low == found.high == 0.0
-
-    @property
-    def is_hint(self) -> bool:
-        """Tell whether the interval leaves 0 out where the test shows nothing."""
-        low, high = self.difference.low, self.difference.high
-        return not self.is_shown and low < high and (low > 0.0 or high < 0.0)
 
 
 def verdict(comparison: Comparison) -> str:

@@ -1,5 +1,7 @@
 """Energies of one network, against sums worked by hand."""
 
+import math
+
 import pytest
 import torch
 from spikingjelly.activation_based import layer
@@ -7,6 +9,7 @@ from spikingjelly.activation_based import neuron
 from torch import nn
 
 from lightning_snn.synops import measure_synops
+from search.ablations import energy
 from search.ablations.energy import arithmetic
 from search.ablations.energy import lemaire
 
@@ -42,3 +45,17 @@ def test_lemaires_model_is_of_one_sample() -> None:
     assert one == pytest.approx(many)
     assert 16 * 3.2 + 16 * 0.1 <= 1000 * one["Lemaire, arithmetic and neurons"] < 2 * (16 * 3.2 + 16 * 0.1)
     assert one["Lemaire, with memory"] > one["Lemaire, arithmetic and neurons"]
+
+
+def test_orders_agree_by_kendalls_tau() -> None:
+    same, turned = [1.0, 2.0, 3.0, 4.0], [1.0, 2.0, 4.0, 3.0]
+    candidates = [{"synops": x, "alike": 2 * x, "other": y} for x, y in zip(same, turned, strict=True)]
+    assert energy.kendalls_tau(candidates, "alike") == 1.0
+    assert energy.kendalls_tau(candidates, "other") == pytest.approx(4 / 6)  # one of six pairs
+    level = [{"synops": 5.0, "alike": 2.0, "other": 1.0}, {"synops": 5.0, "alike": 2.0, "other": 3.0}]
+    assert energy.variation(level, "other") == pytest.approx(math.sqrt(2.0) / 2.0)
+    finding = energy.conclude([{"spread": candidates, "on budget": level}] * 2)
+    assert "have the order of their SynOps (Kendall's tau of 0.9 or more) by: alike (1.00" in finding.conclusion
+    assert "have another order by: other (0.67 ± 0.00)." in finding.conclusion
+    assert "in SynOps by 0.0 ± 0.0 % (standard deviation over mean), in energy by at most 70.7" in finding.conclusion
+    assert [row[2] for row in finding.rows] == ["0.0 ± 0.0", "16.7 ± 0.0"]

@@ -17,6 +17,8 @@ p { margin: .5rem 0; }
 .met { border-color: #007a58; background: #eaf6f2; }
 .infeasible { border-color: #b84c00; background: #fdf0e8; }
 .scroll { overflow-x: auto; }
+.long { max-height: 80vh; overflow-y: auto; }
+.long th { position: sticky; top: 0; background: #fff; box-shadow: inset 0 -1px #888; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: .93rem; }
 th, td { text-align: right; padding: .3rem .5rem; border-bottom: 1px solid #ddd; white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; padding-left: 0; white-space: normal; }
@@ -36,7 +38,8 @@ summary { cursor: pointer; font-weight: 600; }
 details td { white-space: normal; overflow-wrap: anywhere; }
 @page wide { size: A4 landscape; margin: 12mm; }
 @media print { body { max-width: none; padding: 0; font-size: 10pt; }
-  body.wide { page: wide; } .scroll { overflow: visible; } .modebar-container { display: none; }
+  body.wide { page: wide; } .scroll { overflow: visible; max-height: none; } .long th { position: static; }
+  .modebar-container { display: none; }
   body.wide table { font-size: 6.5pt; } body.wide :is(th, td) { white-space: normal; padding: .12rem .25rem; }
   figure, table, .verdict { break-inside: avoid; } h2 { break-after: avoid; } figure > svg { max-width: 13cm; } }
 """
@@ -99,8 +102,13 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]], tips: Iterable[
 
 
 def sortable_table(head: Sequence[str], rows: Iterable[Sequence[object]], tips: Iterable[str] = ()) -> str:
-    """Return a table that is sorted by a click on a head: by number where cells begin with one, else by text."""
-    return table(head, rows, tips).replace("<table>", '<table class="sortable">', 1) + f"<script>{SORT}</script>"
+    """Return a table that is sorted by a click on a head: by number where cells begin with one, else by text.
+
+    A long one scrolls by itself, below its head.
+    """
+    plain = table(head, rows, tips)
+    made = plain.replace('<div class="scroll"><table>', '<div class="scroll long"><table class="sortable">', 1)
+    return f"{made}<script>{SORT}</script>"
 
 
 def picture(name: str, svg: str, question: str, explanation: str) -> str:

@@ -1,17 +1,12 @@
 """The pictures of a run.
 
-Each function takes plain parts of a run and returns a Matplotlib figure of its own, without the global state of
-pyplot; :func:`figure_svg` and :func:`figure_png` turn it into text or bytes. SynOps are shares of the dense
+Each function takes plain parts of a run and returns a Matplotlib figure. SynOps are shares of the dense
 network's, measured on the same data: validation data for trials and samples, test data for the final network.
-Shape tells as much as colour; the colours are those of Okabe and Ito, which colour-blind people can tell apart.
 """
 
-import io
-import re
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
-from typing import Final
 
 import matplotlib
 import numpy as np
@@ -21,53 +16,27 @@ from matplotlib.ticker import MaxNLocator
 from optuna.trial import FrozenTrial
 
 from search.budget import Budget
+from search.drawing import BEST
+from search.drawing import BLACK
+from search.drawing import BLUE
+from search.drawing import CROSS
+from search.drawing import DOT
+from search.drawing import FINAL
+from search.drawing import GREEN
+from search.drawing import GREY
+from search.drawing import STYLE
+from search.drawing import WIDTH
+from search.drawing import add_legend
+from search.drawing import at_least
+from search.drawing import canvas
+from search.drawing import note
 from search.estimator import Estimator
 from search.objective import best_trial
 from search.objective import is_feasible
 from search.sampling import Sample
 
-BLUE, VERMILION, GREEN, GREY, BLACK = "#0072B2", "#D55E00", "#009E73", "#767676", "#222222"
-DOT: Final[dict[str, Any]] = {"marker": "o", "s": 20, "color": BLUE, "linewidths": 0, "zorder": 3}
-CROSS: Final[dict[str, Any]] = {"marker": "x", "s": 20, "color": VERMILION, "linewidths": 1.2, "zorder": 3}
-BEST: Final[dict[str, Any]] = {
-    "marker": "D",
-    "s": 70,
-    "facecolors": "none",
-    "edgecolors": BLACK,
-    "linewidths": 1.4,
-    "zorder": 5,
-}
-FINAL: Final[dict[str, Any]] = {
-    "marker": "*",
-    "s": 150,
-    "color": GREEN,
-    "edgecolors": BLACK,
-    "linewidths": 0.8,
-    "zorder": 6,
-}
-
 Layers = Mapping[str, Mapping[str, Any]]
 
-STYLE: Final[dict[Any, Any]] = {
-    "font.size": 9.0,
-    "axes.labelsize": 9.0,
-    "axes.edgecolor": GREY,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#e4e4e4",
-    "grid.linewidth": 0.6,
-    "legend.frameon": False,
-    "legend.fontsize": 8.5,
-    "text.color": BLACK,
-    "axes.labelcolor": BLACK,
-    "xtick.color": BLACK,
-    "ytick.color": BLACK,
-    "svg.fonttype": "none",  # text stays text: it can be searched, and is small
-}
-WIDTH = 5.0
-"""Inches; narrow, so that letters are readable when the picture is scaled to a phone."""
 LONGEST_NAME = 20
 
 
@@ -78,7 +47,7 @@ def progress_figure(trials: Sequence[FrozenTrial]) -> Figure:
     Args:
         trials: In the order in which they were made; a repeated network is no evaluation of its own.
     """
-    figure, axes = _canvas("progress")
+    figure, axes = canvas("progress")
     seen: set[tuple[Any, ...]] = set()
     points: list[tuple[int, float, bool]] = []
     for trial in trials:
@@ -94,16 +63,16 @@ def progress_figure(trials: Sequence[FrozenTrial]) -> Figure:
         y = np.maximum.accumulate([each[1] for each in feasible])
         axes.plot(x, [*y, y[-1]], drawstyle="steps-post", color=BLACK, linewidth=1.4, label="best feasible so far")
     elif points:
-        _note(axes, "no feasible trial")
+        note(axes, "no feasible trial")
     _limit_accuracy(axes)
     axes.set_xlim(0.0, len(seen) + 1.0)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("evaluations (distinct networks)")
     axes.set_ylabel("accuracy before fine-tuning, %")
     if points:
-        _add_legend(figure)
+        add_legend(figure)
     else:
-        _note(axes, "no finished trial")
+        note(axes, "no finished trial")
     return figure
 
 
@@ -116,7 +85,7 @@ def trade_off_figure(trials: Sequence[FrozenTrial], budget: Budget, result: Mapp
         budget: On validation data.
         result: What ``result.json`` holds.
     """
-    figure, axes = _canvas("trade-off")
+    figure, axes = canvas("trade-off")
     finished = [trial for trial in trials if trial.value is not None]
     points = [
         (_percent(trial.user_attrs["predicted_synops"], budget), 100.0 * trial.user_attrs["accuracy"])
@@ -137,11 +106,11 @@ def trade_off_figure(trials: Sequence[FrozenTrial], budget: Budget, result: Mapp
         x, y, ends = zip(*whiskers, strict=True)
         axes.hlines(y, x, ends, color=GREY, linewidth=0.5, alpha=0.5, label="up to the upper bound")
     axes.margins(0.08)
-    axes.set_xlim(*_at_least(4.0, *axes.get_xlim()))
+    axes.set_xlim(*at_least(4.0, *axes.get_xlim()))
     _limit_accuracy(axes)
     axes.set_xlabel("SynOps after fine-tuning, % of the dense network")
     axes.set_ylabel("validation accuracy, %")
-    _add_legend(figure)
+    add_legend(figure)
     return figure
 
 
@@ -162,7 +131,7 @@ def estimator_figure(
         trials: All of the search; the best gives the final network's SynOps before fine-tuning.
         result: What ``result.json`` holds.
     """
-    figure, axes = _canvas("estimator")
+    figure, axes = canvas("estimator")
     x = [_percent(sample.pre, budget) for sample in samples]
     y = [_percent(sample.post, budget) for sample in samples]
     axes.scatter(x, y, label="samples", **DOT)
@@ -174,7 +143,7 @@ def estimator_figure(
         label = f"final network (tightened: {result['budget']['tightened']})"
         axes.axhline(final, color=GREEN, linewidth=1.2, linestyle="-.", label=label)
     room = 0.05 * (max(x) - min(x))
-    low, high = _at_least(4.0, min(x) - room, max(x) + room)
+    low, high = at_least(4.0, min(x) - room, max(x) + room)
     grid = np.linspace(max(0.0, low), high, 60)
     predicted = estimator.predict(grid * budget.baseline / 100.0)
     mean, upper = _percent(predicted.mean, budget), _percent(predicted.upper, budget)
@@ -182,12 +151,12 @@ def estimator_figure(
     if np.any(upper > mean):
         axes.fill_between(grid, mean, upper, color=BLUE, alpha=0.15, linewidth=0, label="up to its upper bound")
     axes.axhline(100.0 * budget.fraction, color=BLACK, linewidth=1.2, linestyle="--", label="budget")
-    limits_of_y = _at_least(4.0, *axes.get_ylim())
+    limits_of_y = at_least(4.0, *axes.get_ylim())
     axes.axline((0.0, 0.0), slope=1.0, color=GREY, linewidth=0.7, linestyle=":", label="no change")
     axes.set(xlim=(low, high), ylim=limits_of_y)
     axes.set_xlabel("SynOps before fine-tuning, % of the dense network")
     axes.set_ylabel("after fine-tuning, %")
-    _add_legend(figure)
+    add_legend(figure)
     return figure
 
 
@@ -199,7 +168,7 @@ def channels_figure(full: Mapping[str, int], widths: Mapping[str, int]) -> Figur
         full: Group name -> channels of the dense network, in network order.
         widths: Group name -> channels of the result.
     """
-    figure, axes = _canvas("channels", height=0.7 + 0.24 * len(full))
+    figure, axes = canvas("channels", height=0.7 + 0.24 * len(full))
     rows = range(len(full))
     kept = [widths[name] for name in full]
     axes.barh(rows, list(full.values()), height=0.72, color="#dcdcdc", label="removed")
@@ -215,7 +184,7 @@ def channels_figure(full: Mapping[str, int], widths: Mapping[str, int]) -> Figur
     axes.grid(visible=False)
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel("channels")
-    _add_legend(figure)
+    add_legend(figure)
     return figure
 
 
@@ -242,7 +211,7 @@ def layers_figure(before: Layers, after: Layers) -> Figure:
     synops.set_ylim(len(before) - 0.5, -0.5)
     synops.set_xlabel("SynOps a sample, thousands")
     rates.set_xlabel("inputs that are not 0, %")
-    _add_legend(figure)
+    add_legend(figure)
     return figure
 
 
@@ -254,7 +223,7 @@ def architecture_figure(before: Layers, after: Layers) -> Figure:
         before: Layer name -> what ``result.json`` holds of it, of the dense network, in order of execution.
         after: The same of the result.
     """
-    figure, axes = _canvas("architecture", height=2.6)
+    figure, axes = canvas("architecture", height=2.6)
     tallest = max(each["output_shape"][0] for each in before.values())
     widest = max(_side(each) for each in before.values())
     gap = 0.35 * widest
@@ -287,35 +256,6 @@ def _short(name: str) -> str:
     return name if len(name) <= LONGEST_NAME else f"…{name[1 - LONGEST_NAME :]}"
 
 
-def figure_svg(figure: Figure) -> str:
-    """Return a figure as an ``<svg>`` element for a page: the same text for the same figure, ids of its own."""
-    text = io.StringIO()
-    plain = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    with matplotlib.rc_context(STYLE | {"svg.hashsalt": figure.get_label()}):
-        figure.savefig(text, format="svg", metadata=plain)
-    svg = text.getvalue()
-    return re.sub(r'<g id="[^"]*">', "<g>", svg[svg.index("<svg") :])  # names like axes_1, which every figure has
-
-
-def figure_png(figure: Figure) -> bytes:
-    """Return a figure as PNG, 1000 pixels wide."""
-    image = io.BytesIO()
-    with matplotlib.rc_context(STYLE):
-        figure.savefig(image, format="png", dpi=1000 / WIDTH)
-    return image.getvalue()
-
-
-def _canvas(name: str, height: float = 3.3) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
-    figure.set_label(name)
-    return figure, figure.add_subplot()
-
-
-def _add_legend(figure: Figure) -> None:
-    """Put the legend above the axes, where it covers no data."""
-    figure.legend(loc="outside upper left", ncols=3, columnspacing=1.2, handletextpad=0.5)
-
-
 def _scatter_by_feasibility(axes: Axes, points: Sequence[tuple[float, float, bool]]) -> None:
     for wanted, label, look in ((True, "feasible", DOT), (False, "infeasible", CROSS)):
         chosen = [(x, y) for x, y, feasible in points if feasible == wanted]
@@ -333,17 +273,7 @@ def _percent(synops: Any, budget: Budget) -> Any:
     return 100.0 * synops / budget.baseline
 
 
-def _at_least(span: float, low: float, high: float) -> tuple[float, float]:
-    """Return a range about the same middle, so that almost equal values are not blown up."""
-    missing = max(0.0, span - (high - low))
-    return low - missing / 2.0, high + missing / 2.0
-
-
 def _limit_accuracy(axes: Axes) -> None:
     """Show four points or more, and nothing that no accuracy can be."""
-    low, high = _at_least(4.0, *axes.get_ylim())
+    low, high = at_least(4.0, *axes.get_ylim())
     axes.set_ylim(max(low, -1.0), min(high, 101.0))
-
-
-def _note(axes: Axes, text: str) -> None:
-    axes.set_title(text, loc="right", fontsize=9.0, color=VERMILION)

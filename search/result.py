@@ -1,6 +1,5 @@
 """``result.json``, and the table that a person sees at the end."""
 
-from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
@@ -26,6 +25,7 @@ from search.task import SearchTask
 
 NEAR = 0.2
 """Samples count for the reported error when their SynOps lie within this share of the budget."""
+BEFORE_AND_AFTER = ("", "dense", "result", "result / dense")
 
 
 def describe_run(
@@ -112,41 +112,51 @@ def holdout_error(samples: Sequence[Sample], budget: Budget, estimator: str) -> 
 
 def result_table(result: dict[str, Any]) -> Table:
     """Return the final table: the dense network against the result."""
-    before, after, budget = result["baseline"], result["result"], result["budget"]
+    budget = result["budget"]
     verdict = "met" if budget["met"] else "NOT met: infeasible"
     table = Table(
         title=f"{result['data']}, {result['network']}, T={result['time_steps']}, {result['strategy']}, "
-        f"seed {result['seed']}: budget of {budget['target_fraction']:.1%} SynOps {verdict}"
+        f"seed {result['seed']}: budget of {100 * budget['target_fraction']:.1f} % SynOps {verdict}"
     )
     table.caption = notes(result)
     table.add_column("")
-    for name in ("dense", "result", "result / dense"):
+    for name in BEFORE_AND_AFTER[1:]:
         table.add_column(name, justify="right")
-    rows: tuple[tuple[str, str, Callable[[float], str]], ...] = (
-        ("test accuracy", "test_accuracy", lambda value: f"{value:.2%}"),
-        ("validation accuracy", "validation_accuracy", lambda value: f"{value:.2%}"),
-        ("SynOps per sample (test)", "synops", lambda value: f"{value:,.0f}"),
-        ("parameters", "parameters", lambda value: f"{value:,}"),
-        ("MACs per sample (analog layers)", "macs", lambda value: f"{value:,.0f}"),
-        ("dense MACs per sample", "dense_macs", lambda value: f"{value:,.0f}"),
-        ("size, KiB", "size_bytes", lambda value: f"{value / 1024:,.1f}"),
-        ("latency of a batch of 64, ms", "batch_seconds", lambda value: f"{1e3 * value:.2f}"),
-    )
-    for title, key, show in rows:
-        table.add_row(title, show(before[key]), show(after[key]), _compare(key, before[key], after[key]))
+    for row in before_and_after(result):
+        table.add_row(*row)
     return table
+
+
+def before_and_after(result: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
+    """Return rows of texts, with columns :data:`BEFORE_AND_AFTER`, from what ``result.json`` holds."""
+    dense, small = result["baseline"], result["result"]
+    rows = [
+        (
+            title,
+            f"{100 * dense[key]:.2f} %",
+            f"{100 * small[key]:.2f} %",
+            f"{100 * (small[key] - dense[key]):+.2f} points",
+        )
+        for title, key in (("test accuracy", "test_accuracy"), ("validation accuracy", "validation_accuracy"))
+    ]
+    for title, key, scale, digits in (
+        ("SynOps per sample (test)", "synops", 1.0, 0),
+        ("parameters", "parameters", 1.0, 0),
+        ("MACs per sample (analog layers)", "macs", 1.0, 0),
+        ("dense MACs per sample", "dense_macs", 1.0, 0),
+        ("size, KiB", "size_bytes", 1.0 / 1024.0, 1),
+        ("latency of a batch of 64, ms", "batch_seconds", 1000.0, 2),
+    ):
+        before, after = scale * dense[key], scale * small[key]
+        share = f"{100 * after / before:.1f} %" if before else "-"  # a network without analog layers has no MACs
+        rows.append((title, f"{before:,.{digits}f}", f"{after:,.{digits}f}", share))
+    return rows
 
 
 def notes(result: Mapping[str, Any]) -> str:
     """Say what the figures must be read with: the data's split, and what was left out or kept whole."""
     whole = ", ".join(result["kept_whole"])
     return data_notes(result) + (f" Kept whole, as their channels cannot be followed: {whole}." if whole else "")
-
-
-def _compare(key: str, before: float, after: float) -> str:
-    if "accuracy" in key:
-        return f"{100 * (after - before):+.2f} points"
-    return f"{after / before:.1%}" if before else "-"  # a network without analog layers has no MACs
 
 
 def describe_study(config: SearchConfig, budget: Budget) -> dict[str, Any]:

@@ -19,10 +19,10 @@ from search._page import picture
 from search._page import sortable_table
 from search._page import table
 from search.configuration import load_config
+from search.drawing import figure_svg
 from search.figures import architecture_figure
 from search.figures import channels_figure
 from search.figures import estimator_figure
-from search.figures import figure_svg
 from search.figures import layers_figure
 from search.figures import progress_figure
 from search.figures import trade_off_figure
@@ -30,6 +30,8 @@ from search.objective import best_trial
 from search.objective import is_feasible
 from search.progress import ENDED
 from search.record import RunRecord
+from search.result import BEFORE_AND_AFTER
+from search.result import before_and_after
 from search.result import notes
 
 CAPTIONS: Final = {
@@ -78,7 +80,7 @@ def write_report(file: Path, record: RunRecord) -> None:
     sections = [
         _heading(record),
         _steps(record),
-        _comparison(result),
+        "<h2>Before and after</h2>\n" + table(BEFORE_AND_AFTER, before_and_after(result)),
         *pictures,
         _estimator(record),
         _trials(record),
@@ -146,24 +148,6 @@ def _verdict(result: Mapping[str, Any]) -> str:
             f"and fine-tuned again, {again}."
         )
     return text
-
-
-def _comparison(result: Mapping[str, Any]) -> str:
-    before, after = result["baseline"], result["result"]
-    rows = [
-        (title, f"{100.0 * before[key]:.2f} %", f"{100.0 * after[key]:.2f} %", _points(after[key] - before[key]))
-        for title, key in (("test accuracy", "test_accuracy"), ("validation accuracy", "validation_accuracy"))
-    ]
-    for title, key, scale, digits in (
-        ("SynOps per sample, test data", "synops", 1.0, 0),
-        ("parameters", "parameters", 1.0, 0),
-        ("MACs per sample, layers with analog input", "macs", 1.0, 0),
-        ("size, KiB", "size_bytes", 1.0 / 1024.0, 1),
-        ("latency of a batch, ms", "batch_seconds", 1000.0, 2),
-    ):
-        old, new = scale * before[key], scale * after[key]
-        rows.append((title, f"{old:,.{digits}f}", f"{new:,.{digits}f}", _percent(new / old) if old else "-"))
-    return "<h2>Before and after</h2>\n" + table(("", "dense", "result", "result / dense"), rows)
 
 
 def _estimator(record: RunRecord) -> str:
@@ -266,10 +250,6 @@ def _reproduction(record: RunRecord) -> str:
 
 def _percent(fraction: float, digits: int = 1) -> str:
     return f"{100.0 * fraction:.{digits}f} %"
-
-
-def _points(difference: float) -> str:
-    return f"{100.0 * difference:+.2f} points"
 
 
 def _duration(seconds: float) -> str:

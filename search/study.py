@@ -151,6 +151,7 @@ class RecordedStudy:
             constraints=told.constraints,
         )
         whole.number = len(self.trials)
+        whole.datetime_start, whole.datetime_complete = told.datetime_start, told.datetime_complete
         self._record.add_trial(whole)
         self.trials.append(whole)
 

@@ -22,7 +22,7 @@ from conf.identity import network_name
 from conf.schema import SearchConfig
 from lightning_snn._wandb import start_wandb
 from search.configuration import run_name
-from search.figures import figure_png
+from search.drawing import figure_png
 from search.objective import best_trial
 from search.objective import is_feasible
 from search.record import RunRecord

@@ -10,12 +10,12 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from search.drawing import figure_png
+from search.drawing import figure_svg
 from search.estimator import IdentityEstimator
 from search.estimator import LinearEstimator
 from search.figures import channels_figure
 from search.figures import estimator_figure
-from search.figures import figure_png
-from search.figures import figure_svg
 from search.figures import progress_figure
 from search.figures import trade_off_figure
 from search.record import RunRecord

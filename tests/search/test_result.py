@@ -195,7 +195,7 @@ def table_rows(result: dict[str, Any]) -> list[list[str]]:
 
 
 def test_the_table_says_whether_the_budget_is_met(result: dict[str, Any]) -> None:
-    missed = "digits, vgg_small, T=4, ddpg, seed 3: budget of 40.0% SynOps NOT met: infeasible"
+    missed = "digits, vgg_small, T=4, ddpg, seed 3: budget of 40.0 % SynOps NOT met: infeasible"
     assert " ".join(shown(result).split()).startswith(missed)
     met = result | {"budget": result["budget"] | {"met": True}}
     assert " ".join(shown(met).split()).startswith(missed.replace("NOT met: infeasible", "met ┏"))
@@ -211,9 +211,9 @@ def test_the_table_says_what_the_figures_must_be_read_with(result: dict[str, Any
 
 def test_the_table_compares_result_and_baseline(result: dict[str, Any]) -> None:
     rows = {title: cells for title, *cells in table_rows(result)}
-    assert rows["test accuracy"] == ["88.00%", "79.00%", "-9.00 points"]
-    assert rows["SynOps per sample (test)"] == ["900", "380", "42.2%"]
-    assert rows["MACs per sample (analog layers)"] == ["30", "30", "100.0%"]
+    assert rows["test accuracy"] == ["88.00 %", "79.00 %", "-9.00 points"]
+    assert rows["SynOps per sample (test)"] == ["900", "380", "42.2 %"]
+    assert rows["MACs per sample (analog layers)"] == ["30", "30", "100.0 %"]
 
 
 def test_a_network_without_analog_layers_can_be_compared(result: dict[str, Any]) -> None:

@@ -97,16 +97,17 @@ def test_baseline_and_result_stand_side_by_side(tmp_path: Path) -> None:
     page = page_of(record(), tmp_path)
     assert page.row("test accuracy") == ["94.00 %", "92.75 %", "-1.25 points"]
     assert page.row("validation accuracy") == ["95.00 %", "93.00 %", "-2.00 points"]
-    assert page.row("SynOps per sample, test data") == ["2,000", "960", "48.0 %"]
+    assert page.row("SynOps per sample (test)") == ["2,000", "960", "48.0 %"]
     assert page.row("parameters") == ["1,200", "300", "25.0 %"]
-    assert page.row("MACs per sample, layers with analog input") == ["80", "20", "25.0 %"]
+    assert page.row("MACs per sample (analog layers)") == ["80", "20", "25.0 %"]
+    assert page.row("dense MACs per sample") == ["6,000", "1,500", "25.0 %"]
     assert page.row("size, KiB") == ["4.0", "1.0", "25.0 %"]
-    assert page.row("latency of a batch, ms") == ["20.00", "15.00", "75.0 %"]
+    assert page.row("latency of a batch of 64, ms") == ["20.00", "15.00", "75.0 %"]
 
 
 def test_network_without_analog_layers_has_no_ratio_of_macs(tmp_path: Path) -> None:
     page = page_of(record(result=result(baseline={"macs": 0.0}, result={"macs": 0.0})), tmp_path)
-    assert page.row("MACs per sample, layers with analog input") == ["0", "0", "-"]
+    assert page.row("MACs per sample (analog layers)") == ["0", "0", "-"]
 
 
 def verdict_of(page: Page) -> str:

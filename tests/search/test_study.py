@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 import warnings
 from collections.abc import Callable
 from collections.abc import Mapping
@@ -319,6 +320,18 @@ def test_the_record_is_an_optuna_study_that_others_can_open(tmp_path: Path) -> N
     assert [facts(trial) for trial in opened.trials] == [facts(trial) for trial in study.trials]
     feasible = [trial for trial in study.trials if trial.constraints["synops"] <= 0.0]
     assert opened.best_trial.number == max(feasible, key=lambda trial: trial.value or 0.0).number
+
+
+def test_others_see_how_long_a_trial_took(tmp_path: Path) -> None:
+    def slow(params: Mapping[str, float]) -> Outcome:
+        time.sleep(0.05)
+        return measure(params)
+
+    study = open_study(tmp_path / "study.db", SAMPLERS["random"](5))
+    study.optimize(slow, 2)
+    seen = optuna.load_study(study_name="search", storage=f"sqlite:///{tmp_path / 'study.db'}").trials
+    assert all(0.05 <= trial.duration.total_seconds() < 5.0 for trial in seen if trial.duration)
+    assert [trial.duration is None for trial in seen] == [False, False]
 
 
 def test_a_record_made_elsewhere_is_replayed(tmp_path: Path) -> None:

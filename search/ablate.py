@@ -6,6 +6,7 @@ Exit codes: 0 done, 2 wrong input (one sentence), 3 a search has no result, 130 
 import dataclasses
 import pkgutil
 import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -32,7 +33,7 @@ Out: runs/NAME/ablation.html, .md, .tex and .json. What is finished is not done 
 where an interrupted one was. It says what it costs before it starts. Searches are by the strategies that the question
 names: by CMA-ES in criterion, first-layer and recalibration, where --strategy does not name another.
 
-Questions (python -m search.ablate NAME):
+Questions (python -m search.ablate NAME --help says how one is answered):
 """
 OWN = ("seeds", "workers", "name", "budget.target")
 """Settings that are not handed on to each search as they are."""
@@ -40,7 +41,8 @@ OWN = ("seeds", "workers", "name", "budget.target")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Answer one question; return the exit code."""
-    return run_command(_ablate, arguments, help_text)
+    given = sys.argv[1:] if arguments is None else arguments
+    return run_command(_ablate, given, lambda: help_text(given))
 
 
 def _ablate(arguments: Sequence[str]) -> int:
@@ -83,8 +85,13 @@ def _ablate(arguments: Sequence[str]) -> int:
     return 3 if finding.failed else 0
 
 
-def help_text() -> str:
-    """Return what ``--help`` prints."""
+def help_text(arguments: Sequence[str]) -> str:
+    """Return what ``--help`` prints: of one question, where a command line names one."""
+    for asked in arguments:
+        if asked in ABLATIONS:
+            from search.ablations.explanation import explain
+
+            return explain(asked)
     width = max(map(len, ABLATIONS)) + 2
     questions = "".join(f"  {name:<{width}}{question}\n" for name, (_, question) in ABLATIONS.items())
     return conf_help.help_text(USAGE + questions, AblateConfig, {"seed": "seeds"})

@@ -1,4 +1,8 @@
-"""The agent's parts, and when it is stable: after how many evaluations its best network hardly changes any more."""
+"""The agent's parts, and when it is stable: after how many evaluations its best network hardly changes any more.
+
+Conclusion by rule: ``search/comparison/verdict.py`` for the parts; a search is settled after the first evaluation whose
+best network so far is within half a point of the last one.
+"""
 
 from typing import Final
 

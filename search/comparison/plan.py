@@ -16,6 +16,7 @@ from search.configuration import load_config
 from search.configuration import restore_config
 from search.configuration import run_name
 from search.configuration import shared_folders
+from search.strategies import is_all_warmup
 from search.task import check_names
 
 RULES: Final = ("data", "network", "training", "synops", "space", "estimator", "finetuning")
@@ -127,11 +128,18 @@ def what_searches_cost(left: Sequence[Planned]) -> str:
     seeds = _counted(len({each.seed for each in left}), "seed", "seeds")
     evaluations = _counted(sum(config.strategy.evaluations for config in configs), "evaluation", "evaluations")
     tunings = _counted(len(left), "final fine-tuning", "final fine-tunings")
+    strategies = [config.strategy for config in configs]
+    idle = sorted({each.name for each in strategies if is_all_warmup(each.name, each.options, each.evaluations)})
+    warned = (
+        f" Searches of {', '.join(idle)} with so few evaluations are all warm-up, which is at random: allow 11 or more."
+        if idle
+        else ""
+    )
     return (
         f"{searches} left, with {seeds}: {evaluations} at most, {tunings} of {first.finetuning.epochs} epochs; and "
         f"where no other run left them, dense networks of {first.training.epochs} epochs and "
         f"{first.estimator.min_samples} to {first.estimator.max_samples} samples for each estimator, of "
-        f"{first.finetuning.epochs} epochs."
+        f"{first.finetuning.epochs} epochs.{warned}"
     )
 
 

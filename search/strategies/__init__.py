@@ -44,7 +44,15 @@ RANKED_BY: Final[Mapping[str, str]] = MappingProxyType({"sca": "activity", "slim
 RUN_NETWORK: Final = frozenset({"gradient"})
 """Strategies that run the network on training samples: ``space.recalibration_batches`` must not be 0."""
 
-__all__ = ["RANKED_BY", "RUN_NETWORK", "STRATEGIES", "build_strategy", "check_strategy", "check_warmup"]
+__all__ = [
+    "RANKED_BY",
+    "RUN_NETWORK",
+    "STRATEGIES",
+    "build_strategy",
+    "check_strategy",
+    "check_warmup",
+    "is_all_warmup",
+]
 
 
 def build_strategy(name: str, *, seed: int, context: "SearchContext | None" = None, **options: Any) -> "BaseSampler":
@@ -97,10 +105,24 @@ def check_warmup(name: str, options: Mapping[str, Any], evaluations: int) -> Non
     Raises:
         SearchError: If it is as long as the search.
     """
-    parameter = inspect.signature(pkgutil.resolve_name(STRATEGIES[name])).parameters.get("warmup")
-    warmup = None if parameter is None else options.get("warmup", parameter.default)
+    warmup = _named_warmup(name, options)
     if isinstance(warmup, int) and warmup >= evaluations:
         raise SearchError(
             f"Strategy {name!r} proposes at random in its warm-up of {warmup} evaluations, found strategy.evaluations "
             f"{evaluations}: it would learn nothing. Allow more, or set strategy.options.warmup lower."
         )
+
+
+def is_all_warmup(name: str, options: Mapping[str, Any], evaluations: int) -> bool:
+    """Tell whether a search is so short that a strategy of ours, left to itself, proposes at random to its end."""
+    if name != "ddpg" or _named_warmup(name, options) is not None:
+        return False
+    from search.strategies.ddpg import default_warmup
+
+    return default_warmup(evaluations) >= evaluations
+
+
+def _named_warmup(name: str, options: Mapping[str, Any]) -> Any:
+    """Return the warm-up that the options or the strategy itself name; None where it has none, or finds it itself."""
+    parameter = inspect.signature(pkgutil.resolve_name(STRATEGIES[name])).parameters.get("warmup")
+    return None if parameter is None else options.get("warmup", parameter.default)

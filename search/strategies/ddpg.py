@@ -134,7 +134,7 @@ class DDPGSampler(BaseSampler):
             seed: Root seed of weights, replay, noise and uniform draws; 0 or greater.
             context: Parameter names in network order and their features. Without one, names are sorted.
             evaluations: Length of the search, for warm-up and noise; the context's, or 100, unless given.
-            warmup: Episodes with uniform actions; max(10, evaluations // 4) unless given.
+            warmup: Episodes with uniform actions; :func:`default_warmup` unless given.
             noise_start: Sigma of the truncated normal after the warm-up, in units of each parameter's range.
             noise_floor: Least sigma.
             noise_decay: Factor of sigma per episode; unless given, sigma meets its floor at 90 % of the evaluations.
@@ -158,7 +158,7 @@ class DDPGSampler(BaseSampler):
         if evaluations is None:
             evaluations = context.evaluations if context is not None else 100
         if warmup is None:
-            warmup = max(10, evaluations // 4)
+            warmup = default_warmup(evaluations)
         if noise_decay is None:
             noise_decay = decay_to_floor(noise_start, noise_floor, warmup=warmup, evaluations=evaluations)
         if warmup >= evaluations:
@@ -264,6 +264,11 @@ class DDPGSampler(BaseSampler):
 
 build = DDPGSampler
 """What the registry calls, with ``seed``, ``context`` and the options."""
+
+
+def default_warmup(evaluations: int) -> int:
+    """Return how many episodes are at random in a search of so many: a quarter, and ten at least (ours)."""
+    return max(10, evaluations // 4)
 
 
 def _is_choosable(distribution: BaseDistribution) -> bool:

@@ -13,6 +13,7 @@ from conf.schema import CompareConfig
 from conf.schema import ConfigError
 from search.comparison.plan import members_of
 from search.comparison.plan import plan_runs
+from search.comparison.plan import what_searches_cost
 from search.configuration import load_config
 from search.errors import SearchError
 
@@ -129,3 +130,10 @@ def test_a_search_that_is_all_warm_up_is_refused() -> None:
     ):
         plan_runs(["strategy.evaluations=100"], {"spear": ("strategy=spear",)}, targets=[0.5], seeds=[0])
     plan_runs(["strategy.evaluations=101"], {"spear": ("strategy=spear",)}, targets=[0.5], seeds=[0])
+
+
+@pytest.mark.parametrize(("evaluations", "is_said"), [(10, True), (11, False)])
+def test_a_search_that_its_own_warm_up_fills_is_named_before_it_starts(evaluations: int, is_said: bool) -> None:
+    variants = {name: (f"strategy={name}",) for name in ("ddpg", "random")}
+    planned = plan_runs([f"strategy.evaluations={evaluations}"], variants, targets=[0.5], seeds=[0])
+    assert ("Searches of ddpg with so few evaluations are all warm-up" in what_searches_cost(planned)) == is_said

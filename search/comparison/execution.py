@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import threading
 import traceback
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import active_children
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Final
 
 from conf.schema import SearchConfig
 from lightning_snn._command import MENDABLE
@@ -30,6 +32,10 @@ from search.processes import give_memory_back
 
 LOOK_EVERY = 2.0
 """Seconds between looks at what is being worked on."""
+STAGE: Final = re.compile(r"^(\w[\w -]*?) +[\d.]+ s +(\d+ of \d+)", re.MULTILINE)
+"""A line of progress in a log: the phase, seconds, and steps."""
+TAIL = 4096
+"""Bytes of a log that hold its last lines."""
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -58,7 +64,7 @@ def carry_out(planned: Sequence[Planned], workers: int, logs: Path, phase: Phase
     with _pool(min(workers, len(left))) as pool:
         waiting: dict[Future[str | None], Planned] = {}
         for each in spread_out(left):
-            waiting[pool.submit(_search, each.config, logs / f"{each.folder.name}.log")] = each
+            waiting[pool.submit(_search, each.config, _log_of(each, logs))] = each
         while waiting:
             done, _ = wait(waiting, LOOK_EVERY, return_when=FIRST_COMPLETED)
             for future in done:
@@ -73,9 +79,22 @@ def carry_out(planned: Sequence[Planned], workers: int, logs: Path, phase: Phase
                 if wrong is not None:
                     failed[each.title] = wrong
                 phase.advance(f"{each.title}: {wrong or 'done'}")
-            working = [each.title for future, each in waiting.items() if future.running()][:workers]
+            working = [
+                each.title + stage_in(_log_of(each, logs)) for future, each in waiting.items() if future.running()
+            ][:workers]
             phase.reach(phase.done, f"at work: {'; '.join(working)}" if working else phase.news)
     return failed
+
+
+def stage_in(log: Path) -> str:
+    """Return how far a search is by the last line of progress in its log, such as `` (search, 38 of 60)``."""
+    try:
+        with log.open("rb") as stream:
+            stream.seek(max(0, log.stat().st_size - TAIL))
+            lines = STAGE.findall(stream.read().decode("utf-8", "replace"))
+    except OSError:  # not there yet
+        return ""
+    return f" ({', '.join(lines[-1])})" if lines else ""
 
 
 def spread_out(planned: Sequence[Planned]) -> list[Planned]:
@@ -84,6 +103,10 @@ def spread_out(planned: Sequence[Planned]) -> list[Planned]:
     for each in planned:
         first.setdefault(shared_folders(each.config)[0], each)
     return [*first.values(), *(each for each in planned if each not in first.values())]
+
+
+def _log_of(planned: Planned, logs: Path) -> Path:
+    return logs / f"{planned.folder.name}.log"
 
 
 @contextlib.contextmanager

@@ -5,11 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from lightning_snn.files import locked
+from lightning_snn.progress import Reporter
 from search import pipeline
 from search.comparison import execution
 from search.comparison.execution import spread_out
+from search.comparison.execution import stage_in
 from search.comparison.plan import plan_runs
 
 
@@ -19,6 +22,22 @@ def test_different_dense_networks_come_first() -> None:
     order = [(each.variant, each.target, each.seed) for each in spread_out(planned)]
     assert order[:4] == [("cmaes", 0.7, 4), ("short", 0.7, 4), ("cmaes", 0.7, 2), ("short", 0.7, 2)]
     assert order[4:] == [("cmaes", 0.5, 4), ("short", 0.5, 4), ("cmaes", 0.5, 2), ("short", 0.5, 2)]
+
+
+def test_how_far_a_search_is_is_read_in_its_log(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    assert stage_in(log) == ""
+    with log.open("w") as stream, Reporter(Console(file=stream, width=160)) as reporter:
+        print("Seed set to 0.", file=stream, flush=True)
+        assert stage_in(log) == ""
+        for name, done in (("dense network", 16), ("search", 38)):
+            with reporter.phase(name) as phase:
+                phase.expect(60)
+                phase.reach(done, "best 52.80%; trial 37: 1 of 2")
+            stream.flush()
+            assert stage_in(log) == f" ({name}, {done} of 60)"
+    log.write_text(log.read_text() + "│ SynOps │ 12 of 13\n" * 9)
+    assert stage_in(log) == " (search, 38 of 60)"
 
 
 def test_a_search_that_another_comparison_works_on_is_waited_for(

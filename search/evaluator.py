@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from lightning_snn.surgery import ChannelPlan
+from search.processes import trim_heap
 from search.task import SearchTask
 
 
@@ -68,6 +69,8 @@ class Evaluator:
                     time.perf_counter() - started,
                 )
             )
+            del network, measured
+            trim_heap()
         return self._known[key]
 
     def remember(self, candidate: Candidate) -> None:

@@ -31,14 +31,20 @@ def end_at_once(pool: ProcessPoolExecutor, others: Iterable[BaseProcess]) -> Non
         child.terminate()
 
 
-def give_memory_back() -> None:
+def trim_heap() -> None:
     """Return freed memory to the system.
 
-    The C library of Linux keeps what it may need again: a process that carries out one search after the other grew by
-    some 200 MB a search on CIFAR-10, of which all but 5 MB were free.
+    The C library of Linux keeps what it may need again. Pruned networks differ in all their shapes, so that the heap is
+    in pieces soon: a process that carried out CIFAR-10 searches one after the other came to 7 GB, of which 1 GB was in
+    use. Takes 0.06 s after an evaluation of 3 s.
     """
-    gc.collect()
     if sys.platform == "linux":
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # not every C library has it
         if trim is not None:
             trim(0)
+
+
+def give_memory_back() -> None:
+    """Return the memory of all that is dead by now to the system, of reference cycles too."""
+    gc.collect()
+    trim_heap()

@@ -32,5 +32,6 @@ def nearest(name: str, known: Iterable[str], what: str = "names") -> str:
     """Return the sentence that ends a message about an unknown name: the nearest known one, or all of them."""
     known = sorted(known)
     spelt = {each.lower(): each for each in known}
-    near = difflib.get_close_matches(name.lower(), spelt, n=1)
+    parts = [each for each in spelt if len(name) > 2 and name.lower() in each]
+    near = parts if len(parts) == 1 else difflib.get_close_matches(name.lower(), spelt, n=1)
     return f"Did you mean {spelt[near[0]]!r}?" if near else f"Known {what}: {', '.join(known) or 'none'}."

@@ -6,12 +6,32 @@ from collections.abc import Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from typing import Final
 
 from conf.identity import leaves
 from lightning_snn.errors import RunError
 from lightning_snn.files import locked
 from lightning_snn.files import read_json
 from lightning_snn.files import write_json
+
+SETTINGS: Final = "settings.json"
+KINDS: Final = {SETTINGS: "a run", "plan.json": "a comparison", "question.json": "an ablation"}
+"""File -> what a folder that has it is of."""
+
+
+def refuse_other_kinds(folder: Path, mark: str) -> None:
+    """Refuse a folder that is of something else than what is going to be made there.
+
+    Args:
+        folder: Need not exist.
+        mark: File of :data:`KINDS` that it may have.
+
+    Raises:
+        RunError: If it has another one of them.
+    """
+    for name, what in KINDS.items():
+        if name != mark and (folder / name).exists():
+            raise RunError(f"{folder} holds {what}. Choose another --name.")
 
 
 class RunFolder:
@@ -21,18 +41,19 @@ class RunFolder:
     network later; data that lie elsewhere make no other run.
     """
 
-    def __init__(self, path: Path, settings: dict[str, Any], data_root: str) -> None:
+    def __init__(self, path: Path, settings: dict[str, Any], data_root: str, mark: str = SETTINGS) -> None:
         """Look at the folder, without making it.
 
         Args:
             path: The folder.
             settings: What makes the run the run it is (``conf.identity.identity``).
             data_root: ``data.root``, which is recorded beside them and not compared.
+            mark: File of :data:`KINDS` that the settings are in.
 
         Raises:
-            RunError: If it belongs to a run with other settings.
+            RunError: If it belongs to a run with other settings, or to something else.
         """
-        self.path = path
+        self.path, self._mark = path, mark
         self._settings = {**settings, "data": {**settings["data"], "root": data_root}}
         self._check()
 
@@ -75,13 +96,14 @@ class RunFolder:
 
     @property
     def _settings_file(self) -> Path:
-        return self.path / "settings.json"
+        return self.path / self._mark
 
     def _recorded(self) -> Any:
         return read_json(self._settings_file) if self._settings_file.exists() else None
 
     def _check(self) -> None:
-        """Refuse a folder that belongs to a run with other settings."""
+        """Refuse a folder that belongs to a run with other settings, or to something else."""
+        refuse_other_kinds(self.path, self._mark)
         recorded = self._recorded()
         if recorded is None:
             return

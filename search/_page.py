@@ -39,7 +39,6 @@ details td { white-space: normal; overflow-wrap: anywhere; }
 @page wide { size: A4 landscape; margin: 12mm; }
 @media print { body { max-width: none; padding: 0; font-size: 10pt; }
   body.wide { page: wide; } .scroll { overflow: visible; max-height: none; } .long th { position: static; }
-  .modebar-container { display: none; }
   body.wide table { font-size: 6.5pt; } body.wide :is(th, td) { white-space: normal; padding: .12rem .25rem; }
   figure, table, .verdict { break-inside: avoid; } h2 { break-after: avoid; } figure > svg { max-width: 13cm; } }
 """

@@ -46,20 +46,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _ablate(arguments: Sequence[str]) -> int:
-    if not arguments or arguments[0].startswith("-") or "=" in arguments[0]:
+    asked = _question(arguments)
+    if asked is None:
         raise ConfigError(f"Name a question first, such as python -m search.ablate reward. {nearest('', ABLATIONS)}")
-    asked, *rest = arguments
-    if asked not in ABLATIONS:
-        raise ConfigError(f"No ablation is called {asked!r}. {nearest(asked, ABLATIONS)}")
-    source, question = ABLATIONS[asked]
+    rest, (source, question) = arguments[1:], ABLATIONS[asked]
     if "seed" in dict(parse_arguments(rest)):
         raise ConfigError("An ablation has several seeds: found --seed. Write --seeds, separated by commas.")
     config = load(AblateConfig, "ablate", rest)
     import torch
     from rich.console import Console
 
-    from lightning_snn.files import locked
     from lightning_snn.progress import Reporter
+    from lightning_snn.run_folder import RunFolder
     from search.ablations.ablation import Ablation
     from search.ablations.ablation import Setting
     from search.ablations.finding import write_finding
@@ -72,7 +70,8 @@ def _ablate(arguments: Sequence[str]) -> int:
     console = Console(markup=False)
     torch.set_num_threads(config.threads)
     cost = ablation.cost(setting)
-    with locked(setting.folder, wait=False):
+    whole = {"question": asked, **identity(config)}
+    with RunFolder(setting.folder, whole, config.data.root, "question.json").open():
         console.print(cost, soft_wrap=True, highlight=False)
         with Reporter(console) as reporter, reporter.phase(asked) as phase:
             finding = ablation.find(setting, phase)
@@ -85,13 +84,27 @@ def _ablate(arguments: Sequence[str]) -> int:
     return 3 if finding.failed else 0
 
 
+def _question(arguments: Sequence[str]) -> str | None:
+    """Return the question that a command line begins with, if it begins with one.
+
+    Raises:
+        ConfigError: If there is none of that name.
+    """
+    asked = arguments[0] if arguments else ""
+    if not asked or asked == "help" or asked.startswith("-") or "=" in asked:
+        return None
+    if asked not in ABLATIONS:
+        raise ConfigError(f"No ablation is called {asked!r}. {nearest(asked, ABLATIONS)}")
+    return asked
+
+
 def help_text(arguments: Sequence[str]) -> str:
     """Return what ``--help`` prints: of one question, where a command line names one."""
-    for asked in arguments:
-        if asked in ABLATIONS:
-            from search.ablations.explanation import explain
+    asked = _question(arguments)
+    if asked is not None:
+        from search.ablations.explanation import explain
 
-            return explain(asked)
+        return explain(asked)
     width = max(map(len, ABLATIONS)) + 2
     questions = "".join(f"  {name:<{width}}{question}\n" for name, (_, question) in ABLATIONS.items())
     return conf_help.help_text(USAGE + questions, AblateConfig, {"seed": "seeds"})

@@ -1,6 +1,5 @@
 """What the pictures of ablations share."""
 
-import math
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Final
@@ -64,13 +63,17 @@ def differences_chart(series: Mapping[str, Mapping[str, Difference]]) -> go.Figu
             x=[100.0 * each.mean for each in found.values()],
             y=list(found),
             error_x={
-                "array": [0.0 if math.isnan(e.high) else 100.0 * (e.high - e.mean) for e in found.values()],
+                "array": [100.0 * (e.high - e.mean) if e.has_interval else 0.0 for e in found.values()],
                 "thickness": 2,
             },
             mode="markers",
             name=name,
             showlegend=False,
-            marker={"color": COLOURS[index], "size": 9},
+            marker={
+                "color": COLOURS[index],
+                "size": 9,
+                "symbol": ["circle" if each.has_interval else "circle-open" for each in found.values()],
+            },
             hovertemplate="%{y}: %{x:+.2f} points<extra></extra>",
             row=index + 1,
             col=1,

@@ -1,7 +1,8 @@
 """How many evaluations are enough: strategies at 10 to 400 of them.
 
 Conclusion by rule: enough for a strategy is the least number from which the gain of the longest search is less than
-half a point, by the upper end of the 95 % interval of the paired difference over seeds. Each strategy is held against
+half a point, by the upper end of the 95 % interval of the paired difference over seeds; lengths that the longest search
+did not come to, as it ended by itself, are left out. Each strategy is held against
 random search of the same length.
 """
 
@@ -23,6 +24,7 @@ from search.comparison.contrasts import contrasts
 from search.comparison.summary import Comparison
 from search.comparison.summary import by_seed
 from search.comparison.tables import in_points
+from search.comparison.tables import plain
 
 GAIN: Final = 0.005
 """Accuracy."""
@@ -57,17 +59,23 @@ class EvaluationsAblation(SearchAblation):
         said, best = [], by_seed(comparison.outcomes, BEST.of)
         for strategy in self.strategies:
             longest = f"{strategy} {self.counts[-1]}"
-            gains = {count: contrasts(best, {longest: f"{strategy} {count}"}) for count in self.counts[:-1]}
+            made = next((line.evaluations for line in comparison.lines if line.variant == longest), None)
+            if made is None:
+                continue
+            shorter = [count for count in self.counts if count < made.mean]  # what is longer is the same search
+            gains = {count: contrasts(best, {longest: f"{strategy} {count}"}) for count in shorter}
+            ends = made.mean < self.counts[-1]
+            end = f"the {plain(made, 0)} after which it ends by itself" if ends else str(self.counts[-1])
             enough = None
             for count, found in reversed(gains.items()):
                 if not found or not found[0].difference.high < GAIN:
                     break
                 enough = count
             if enough is None:
-                said.append(f"{strategy}: no fewer than {self.counts[-1]} are shown to be enough")
+                said.append(f"{strategy}: no fewer than {end} are shown to be enough")
             else:
                 gain = in_points(gains[enough][0].difference)
-                said.append(f"{strategy}: {enough} (the gain of {self.counts[-1]} is {gain} points)")
+                said.append(f"{strategy}: {enough} (the gain of {end} is {gain} points)")
         return [f"Enough, with less than {100 * GAIN:g} points to gain: {'; '.join(said)}."]
 
     def picture(self, comparison: Comparison, held: Mapping[str, Sequence[Contrast]]) -> go.Figure:

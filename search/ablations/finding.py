@@ -15,6 +15,7 @@ from lightning_snn.files import write_json
 from lightning_snn.files import write_text
 from search._page import page
 from search._page import sortable_table
+from search.comparison.canvas import PLOTLY
 from search.comparison.tables import latex_table
 from search.comparison.tables import markdown_table
 
@@ -47,9 +48,7 @@ class Finding:
 def write_finding(folder: Path, name: str, question: str, finding: Finding, command: str) -> None:
     """Write ``ablation.html``, ``.md``, ``.tex`` and ``.json``; each is replaced whole."""
     legend = f"{finding.about} {finding.legend}"
-    drawn = finding.figure.to_html(
-        full_html=False, include_plotlyjs=False, div_id="picture", config={"responsive": True, "displaylogo": False}
-    )
+    drawn = finding.figure.to_html(full_html=False, include_plotlyjs=False, div_id="picture", config=PLOTLY)
     sections = [
         f"<h1>{html.escape(question)}</h1>",
         f'<p class="verdict">{html.escape(finding.verdict)}</p>',

@@ -31,6 +31,7 @@ from search.comparison.summary import Comparison
 from search.comparison.summary import by_seed
 from search.comparison.summary import mean_of
 from search.comparison.summary import what_seeds_can_show
+from search.comparison.tables import ALIKE
 from search.comparison.tables import MEANINGS
 from search.comparison.tables import in_points
 from search.comparison.tables import percent
@@ -165,8 +166,8 @@ class SearchAblation:
         """Return what names and columns mean."""
         meanings = dict.fromkeys(measure.meaning for measure in (BEST, TEST, *self.measures))
         differences = (
-            "Differences: seed by seed from the variant that it is held against, with Student's 95 % interval; p: "
-            "sign-flip test, by Holm's rule over all variants."
+            "Differences: seed by seed from the variant that it is held against, with Student's 95 % interval "
+            f"({ALIKE[:-1]}, and drawn open); p: sign-flip test, by Holm's rule over all variants."
         )
         columns = (MEANINGS["met"], MEANINGS["evaluations"])
         said = [self.note, "Mean ± standard error over seeds.", *meanings, *columns, differences]

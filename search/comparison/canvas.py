@@ -12,6 +12,8 @@ COLOURS: Final = (
 )  # fmt: skip
 """Okabe and Ito's, which most people can tell apart, then others; dashes and markers tell apart what colours do not."""
 GREY: Final = "#767676"
+PLOTLY: Final = {"responsive": True, "displayModeBar": False}
+"""Of Plotly: its toolbar would cover legends; a picture is zoomed by dragging, and a double click shows all of it."""
 
 
 def canvas(x: str, y: str) -> go.Figure:

@@ -36,8 +36,8 @@ class Contrast:
     @property
     def is_hint(self) -> bool:
         """Tell whether the interval leaves 0 out where the test shows nothing."""
-        low, high = self.difference.low, self.difference.high
-        return not self.is_shown and low < high and (low > 0.0 or high < 0.0)
+        found = self.difference
+        return not self.is_shown and found.has_interval and (found.low > 0.0 or found.high < 0.0)
 
 
 def contrasts(figures: Mapping[str, Mapping[int, float]], references: Mapping[str, str]) -> list[Contrast]:

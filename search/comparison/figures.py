@@ -83,12 +83,13 @@ def differences_figure(comparison: Comparison, target: float) -> go.Figure:
             side = 0 if found.mean < 0.0 else 1
             _note(figure, (f"◄ {difference(line)}", f"{difference(line)} ►")[side], x=float(side), y=line.variant)
             continue
-        half = 0.0 if math.isnan(found.high) else 100.0 * (found.high - found.mean)
+        half = 100.0 * (found.high - found.mean) if found.has_interval else 0.0
+        marker = _marker(comparison, line.variant)
         figure.add_scatter(
             x=[100.0 * found.mean],
             y=[line.variant],
             error_x={"array": [half], "thickness": 2},
-            marker=_marker(comparison, line.variant),
+            marker=marker if found.has_interval else {**marker, "symbol": f"{marker['symbol']}-open"},
             showlegend=False,
             hovertemplate=f"{line.variant}: %{{x:+.2f}} points over {found.seeds} seeds, p = {line.p_corrected:.3f}"
             "<extra></extra>",

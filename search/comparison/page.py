@@ -12,6 +12,7 @@ from lightning_snn.files import write_text
 from search._page import page
 from search._page import sortable_table
 from search.comparison import figures
+from search.comparison.canvas import PLOTLY
 from search.comparison.summary import Comparison
 from search.comparison.tables import cells
 from search.comparison.tables import legend
@@ -21,13 +22,14 @@ CAPTIONS: Final = {
     "curves": (
         "Who finds good networks, and how soon?",
         "Best accuracy of a network within the budget so far, mean over seeds; bands are one standard error. "
-        "What ends far below is named at the lower edge; zoom out to see it. "
+        "What ends far below is named at the lower edge; a double click into the picture shows it. "
         "Click on a name to hide it, twice to see it alone.",
     ),
     "differences": (
         "Is it better than the reference?",
         "Differences are taken seed by seed, as a seed's dense network is shared. Whiskers are 95 % "
-        "intervals; what crosses the dashed line may be chance. What is far off is written, not drawn.",
+        "intervals; what crosses the dashed line may be chance, and open marks have no interval (one seed, or the same "
+        "difference with each). What is far off is written, not drawn.",
     ),
     "fronts": (
         "What is left after fine-tuning, and at which cost?",
@@ -37,8 +39,8 @@ CAPTIONS: Final = {
     "pareto": (
         "Which trade-offs did each search see?",
         "The best accuracy that a search saw at no more than so many predicted SynOps, before fine-tuning, mean over "
-        "seeds from where all have one. The dashed line is the budget; zoom out for networks above it. No test was "
-        "made on this picture.",
+        "seeds from where all have one. The dashed line is the budget; a double click shows networks above it. No test "
+        "was made on this picture.",
     ),
     "ranks": (
         "Who comes first, seed by seed?",
@@ -46,8 +48,6 @@ CAPTIONS: Final = {
     ),
 }
 """What each picture answers, and how to read it."""
-
-SETTINGS: Final = {"responsive": True, "displaylogo": False}
 
 
 def write_page(file: Path, comparison: Comparison) -> None:
@@ -86,6 +86,6 @@ def _sections(comparison: Comparison) -> Iterator[str]:
 
 def _picture(name: str, figure: go.Figure) -> str:
     question, explanation = CAPTIONS[name.partition("-")[0]]
-    drawn = figure.to_html(full_html=False, include_plotlyjs=False, div_id=name, config=SETTINGS)
+    drawn = figure.to_html(full_html=False, include_plotlyjs=False, div_id=name, config=PLOTLY)
     caption = f"<b>{html.escape(question)}</b> {html.escape(explanation)}"
     return f"<figure>\n{drawn}\n<figcaption>{caption}</figcaption>\n</figure>"

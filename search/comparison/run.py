@@ -2,18 +2,21 @@
 
 from collections.abc import Mapping
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from conf.schema import ConfigError
 from lightning_snn.errors import RunError
 from lightning_snn.files import locked
 from lightning_snn.files import read_json
 from lightning_snn.files import write_json
 from lightning_snn.files import write_text
 from lightning_snn.progress import Reporter
+from lightning_snn.run_folder import refuse_other_kinds
 from search.comparison.execution import carry_out
 from search.comparison.outcomes import read_outcome
 from search.comparison.page import write_page
@@ -65,8 +68,10 @@ def run_comparison(
         0 where every search, or the one of ``task``, met its budget, else 3.
 
     Raises:
-        RunError: If another process works on it, or no search has a result.
+        RunError: If another process works on it, its folder is of something else, or no search has a result.
     """
+    refuse_other_kinds(folder, PLAN)
+    _refuse_another(folder, planned)
     console = Console(markup=False)
     if task is not None:
         with Reporter(console) as reporter, reporter.phase("searches") as phase:
@@ -102,6 +107,21 @@ def _what_comes(planned: Sequence[Planned], folder: Path, about: About) -> str:
             f"{planned[0].variant} holds the others against that one."
         )
     return " ".join(said)
+
+
+def _refuse_another(folder: Path, planned: Sequence[Planned]) -> None:
+    """Refuse a folder whose comparison has searches that this one has not; one that goes further is welcome."""
+    if not (folder / PLAN).exists():
+        return
+    with suppress(RunError):  # what cannot be read is written anew
+        there, _ = read_plan(folder)
+        here = {each.folder.name for each in planned}
+        lost = [each for each in there if each.folder.name not in here]
+        if lost:
+            raise ConfigError(
+                f"{folder} holds another comparison: {len(lost)} of its {len(there)} searches ({lost[0].title}, say) "
+                "would be none of this one. Choose another --name, or leave it out to get one by itself."
+            )
 
 
 def write_plan(folder: Path, members: Sequence[Member], about: About) -> None:

@@ -24,9 +24,15 @@ class Difference:
     low: float
     """Lower end of the 95 % interval of the mean (Student's t); NaN for a single seed."""
     high: float
+    """Upper end; equal to the lower one where all seeds differ alike, so that they say nothing of the spread."""
     p: float
     """Of the sign-flip test, two-sided, before any correction."""
     seeds: int
+
+    @property
+    def has_interval(self) -> bool:
+        """Tell whether there are several seeds, and they do not all differ alike."""
+        return self.low < self.high
 
 
 def paired_difference(mine: Sequence[float], other: Sequence[float]) -> Difference:
@@ -52,6 +58,8 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:
     count, mean = len(values), float(np.mean(values))
     if count < 2:
         return mean, math.nan, math.nan
+    if np.ptp(values) < 1e-12:  # differences of equal counts differ by rounding
+        return mean, mean, mean
     half = float(stats.t.ppf(0.975, count - 1) * np.std(values, ddof=1)) / math.sqrt(count)
     return mean, mean - half, mean + half
 

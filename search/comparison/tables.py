@@ -31,11 +31,17 @@ COLUMNS: Final[dict[str, Cell]] = {
 }
 """Column -> its cell of a line."""
 
+NO_SPREAD: Final = "no spread"
+"""In place of an interval."""
+ALIKE: Final = f"[{NO_SPREAD}]: the same with each seed, so that there is no interval."
+
 MEANINGS: Final = {
     "best validation, %": (
         "Best validation: accuracy of the best network within the budget, before fine-tuning (0 where there was none)."
     ),
-    "difference [95 %], points": "Difference: of it from the reference, seed by seed, with Student's interval.",
+    "difference [95 %], points": (
+        f"Difference: of it from the reference, seed by seed, with Student's interval ({ALIKE[:-1]})."
+    ),
     "p (Holm)": "p: sign-flip test, by Holm's rule over the variants of a budget.",
     "rank": "Rank: mean over seeds by best validation, 1 is first.",
     "test, %": "Test accuracy and SynOps (of the dense network's): of the result, after fine-tuning, on test data.",
@@ -44,7 +50,7 @@ MEANINGS: Final = {
     "evaluations": "Evaluations: made; a search whose proposals repeat, or are used up, ends before all it is allowed.",
     "to 99 % of the best": (
         "To 99 % of the best: evaluations until 99 % of the best accuracy that any variant found with the same seed, "
-        "and in how many seeds."
+        "and in how many seeds; the mean is over these alone."
     ),
     "search, s": "Search: seconds of proposing and measuring, without dense network, estimator and fine-tuning.",
 }
@@ -117,9 +123,11 @@ def difference(line: Line) -> str:
 
 
 def in_points(found: Difference) -> str:
-    """Return a paired difference in points, with its interval where there is one."""
-    interval = "" if math.isnan(found.low) else f" [{_points(found.low)}, {_points(found.high)}]"
-    return f"{_points(found.mean)}{interval}"
+    """Return a paired difference in points, with its interval; where all seeds differ alike, there is none to draw."""
+    if math.isnan(found.low):
+        return _points(found.mean)
+    interval = f"{_points(found.low)}, {_points(found.high)}" if found.has_interval else NO_SPREAD
+    return f"{_points(found.mean)} [{interval}]"
 
 
 def _points(share: float) -> str:

@@ -9,6 +9,7 @@ from lightning_snn.errors import RunError
 from lightning_snn.files import locked
 from lightning_snn.files import read_json
 from lightning_snn.files import write_json
+from lightning_snn.run_folder import KINDS
 from lightning_snn.run_folder import RunFolder
 
 SETTINGS: dict[str, Any] = {
@@ -128,3 +129,15 @@ def test_broken_settings_are_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "run" / "settings.json").write_text("{")
     with pytest.raises(RunError, match=r"settings\.json cannot be read"):
         RunFolder(tmp_path / "run", settings(), "here")
+
+
+@pytest.mark.parametrize("mark", KINDS)
+def test_a_folder_is_of_one_kind(mark: str, tmp_path: Path) -> None:
+    with RunFolder(tmp_path / "run", settings(), "here", mark).open():
+        pass
+    for other in KINDS:
+        if other == mark:
+            RunFolder(tmp_path / "run", settings(), "here", other)
+        else:
+            with pytest.raises(RunError, match=f"run holds {KINDS[mark]}. Choose another --name."):
+                RunFolder(tmp_path / "run", settings(), "here", other)

@@ -8,13 +8,19 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from search import ablate
+from search import cli
 from search import compare
 from search import report
+from search.comparison.plan import plan_runs
+from search.comparison.run import About
+from search.comparison.run import write_plan
 from tests.search.test_pipeline import TINY
 from tests.search.wandb_file import WandbFile
 
@@ -179,6 +185,35 @@ def test_a_mistake_is_one_sentence(
     assert said in error
     assert error.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (
+            lambda runs: compare.main(command(runs, "--strategies", "random,uniform")),
+            "holds another comparison: 2 of its 6 searches (cmaes, 60 %, seed 0, say) would be none of this one.",
+        ),
+        (lambda runs: cli.main([*TINY, "--runs", str(runs), "--name", "side-by-side"]), "holds a comparison. Choose"),
+        (
+            lambda runs: ablate.main(["scale", "--runs", str(runs), "--name", "side-by-side"]),
+            "holds a comparison. Choose another --name.",
+        ),
+    ],
+    ids=["another comparison", "a search", "an ablation"],
+)
+def test_a_folder_of_something_else_is_left_as_it_is(
+    make: Callable[[Path], int], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    variants = {name: (f"strategy={name}",) for name in ("random", "cmaes", "uniform")}
+    shared = [*TINY, "strategy.evaluations=5", f"runs={tmp_path}"]
+    planned = plan_runs(shared, variants, targets=[0.6], seeds=[0, 1])
+    write_plan(tmp_path / "side-by-side", planned, About("title", "command", "random"))
+    before = (tmp_path / "side-by-side" / "plan.json").read_text()
+    assert make(tmp_path) == 2
+    assert said in capsys.readouterr().err
+    assert [file.name for file in (tmp_path / "side-by-side").iterdir()] == ["plan.json"]
+    assert (tmp_path / "side-by-side" / "plan.json").read_text() == before
 
 
 def test_budgets_out_of_range_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

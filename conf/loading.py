@@ -143,7 +143,8 @@ def say(error: Exception) -> str:
     found = "null" if value is None else repr(value)
     for reason, expected in EXPECTED.items():
         if reason in told:
-            return f"{key} {expected}, found {found}."
+            several = " Several are separated by commas." if key.endswith("]") else ""
+            return f"{key} {expected}, found {found}.{several}"
     if key.endswith(".options"):
         return f"{key} are set one by one, found {found}. Write --{key}.NAME VALUE."
     return f"{key} cannot be used: {told}."

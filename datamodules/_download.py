@@ -30,6 +30,7 @@ def download_beside(folder: Path, fetch: Callable[[Path], None]) -> None:
     Raises:
         DownloadError: If it fails.
     """
+    is_new = not folder.parent.exists()
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with (
@@ -40,6 +41,9 @@ def download_beside(folder: Path, fetch: Callable[[Path], None]) -> None:
             os.rename(Path(staging) / folder.name, folder)
     except (OSError, RuntimeError, http.client.HTTPException) as error:
         if not folder.is_dir():
+            if is_new:
+                with contextlib.suppress(OSError):
+                    folder.parent.rmdir()
             raise DownloadError(" ".join(str(error).split()).rstrip(".")) from error
 
 

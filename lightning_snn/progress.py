@@ -20,8 +20,8 @@ from rich.progress import TimeElapsedColumn
 from rich.progress import TimeRemainingColumn
 from rich.table import Column
 
-PLAIN_EVERY = 30.0
-"""Seconds between the lines of a phase where there is no terminal, in a log file say."""
+PLAIN_FIRST, PLAIN_EVERY = 2.0, 30.0
+"""Seconds to the first line of a phase, and between all others, where there is no terminal, in a log file say."""
 LIVE_EVERY = 0.5
 """Seconds between looks at an epoch's batches; the loss must be fetched from the device for each."""
 Item = TypeVar("Item", covariant=True)
@@ -55,7 +55,8 @@ class Phase:
         self._progress = progress
         self.name, self.total, self.done, self.news = name, total, 0, ""
         self._bar = progress.add_task(name, total=total, news="", steps=self._steps())
-        self._printed = self.started = time.perf_counter()
+        self.started = time.perf_counter()
+        self._next_line = self.started + min(PLAIN_FIRST, PLAIN_EVERY)
 
     def expect(self, total: int) -> None:
         """Learn how many steps there are."""
@@ -70,8 +71,8 @@ class Phase:
         """Stand at step ``done``, with what the last one brought and ``share`` of the next one behind it."""
         self.done, self.news = done, news
         self._progress.update(self._bar, completed=done + share, news=news, steps=self._steps())
-        if time.perf_counter() - self._printed >= PLAIN_EVERY:
-            self._print()
+        if time.perf_counter() >= self._next_line:
+            self._print(self._count())
 
     def go_on(self, done: int) -> None:
         """Say once, in a line that stays, that the first ``done`` steps are an earlier start's; stand behind them."""
@@ -91,17 +92,20 @@ class Phase:
         """Leave the bar full, with the last news; return the seconds that the phase took."""
         steps = max(self.done, 1)
         self._progress.update(self._bar, total=steps, completed=steps, news=self.news, steps=f"{steps}/{steps}")
-        self._print()
+        self._print(self._count() if self.done else "")  # what is loaded has no steps
         return time.perf_counter() - self.started
 
     def _steps(self) -> str:
         return f"{self.done}/{self.total}" if self.total else ""
 
-    def _print(self) -> None:
+    def _count(self) -> str:
+        return f"{self.done} of {self.total}" if self.total else ""
+
+    def _print(self, count: str) -> None:
         if not self._progress.console.is_terminal:
-            self._printed = time.perf_counter()
-            steps = f"{self.done} of {self.total}" if self.total else ""
-            line = f"{self.name:<12} {self._printed - self.started:6.1f} s  {steps:<10} {self.news}"
+            now = time.perf_counter()
+            self._next_line = now + PLAIN_EVERY
+            line = f"{self.name:<12} {now - self.started:6.1f} s  {count:<10} {self.news}"
             self._progress.console.print(line.rstrip(), soft_wrap=True, highlight=False)
 
 

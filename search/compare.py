@@ -27,6 +27,9 @@ seed (slimming and sca rank channels otherwise, and have an estimator of their o
   python -m search.compare --targets 0.7,0.5,0.3 --data cifar10 --network vgg_compact --strategy.evaluations 60
   python -m search.compare --task 7              (only the eighth search; scripts/compare.sbatch)
 
+Settings go to every search, also --strategy.options.KEY: to compare one strategy with others under options of its own,
+search one by one and name the runs to python -m search.report.
+
 Out: runs/NAME/compare.html, compare.json, compare.md and compare.tex. Each search is an ordinary run beside it; what
 is finished is not done again, so the same command goes on where an interrupted one was.
 """

@@ -41,7 +41,8 @@ def restore_config(run: Path) -> SearchConfig:
     from omegaconf.errors import OmegaConfBaseException
 
     if not (run / "settings.json").exists():
-        raise ConfigError(f"{run} is not the folder of a run: it holds no settings.json. {_what_else(run)}")
+        lacks = "it is a file" if run.is_file() else "it holds no settings.json"
+        raise ConfigError(f"{run} is not the folder of a run: {lacks}. {_what_else(run)}")
     try:
         settings = json.loads((run / "settings.json").read_text(encoding="utf-8"))
         if "strategy" not in settings:
@@ -63,7 +64,9 @@ def _what_else(run: Path) -> str:
     if (run / "ablation.json").exists():
         return "It is an ablation's, whose page its own command makes again."
     if (run / "compare.json").exists():
-        return "It is a comparison's without its plan.json: give the comparison's own command again, which writes it."
+        return (
+            "It holds the tables of a comparison without its searches: name the folder below runs/ that they are from."
+        )
     near = difflib.get_close_matches(run.name, [each.parent.name for each in run.parent.glob("*/settings.json")], n=1)
     return f"Did you mean {run.parent / near[0]}?" if near else "Name a folder below runs/."
 

@@ -114,7 +114,10 @@ def read_result(run: Path) -> dict[str, Any]:
         for name in names:
             value = found.get(name) if isinstance(found, dict) else None
             if not isinstance(value, int | float) or not math.isfinite(value):
-                raise RunError(f"{run / 'result.json'} needs a number at {part}.{name}, found {value!r}. {mend}")
+                raise RunError(
+                    f"{run / 'result.json'} needs a number at {part}.{name}, found {value!r}. It is damaged, or of "
+                    f"another version. {mend}"
+                )
     return result
 
 

@@ -52,6 +52,8 @@ def _report(arguments: Sequence[str]) -> int:
     asked = parser.parse_args(list(arguments))
     from rich.console import Console
 
+    from lightning_snn.progress import Reporter
+    from lightning_snn.run_folder import KINDS
     from search.comparison.plan import members_of
     from search.comparison.run import PLAN
     from search.comparison.run import About
@@ -83,8 +85,10 @@ def _report(arguments: Sequence[str]) -> int:
             f"--out and --reference are for one comparison, found {found}. Name several searches, or the folder of one "
             "comparison."
         )
-    if asked.out and (asked.out / "settings.json").exists():
-        raise ConfigError(f"--out names a folder for a comparison, found that of a run, {asked.out}. Name another.")
+    if asked.out and asked.out.resolve() not in plans:
+        held = next((what for mark, what in KINDS.items() if (asked.out / mark).exists()), None)
+        if held is not None:
+            raise ConfigError(f"--out names a folder for a report, found that of {held}, {asked.out}. Name another.")
     records = {run: read_record(run) for run in runs}
     groups = {each.folder: out.name for out, (members, _) in plans.items() for each in members if each.is_finished}
     records |= {run: read_record(run) for run in groups if run not in records}
@@ -100,13 +104,15 @@ def _report(arguments: Sequence[str]) -> int:
         for title, why in comparison.failed.items():
             console.print(f"{title} is missing: {why}.", soft_wrap=True, highlight=False)
         say_where(console, out)
-    for run, record in records.items():
-        write_report(run / "report.html", record)
-        console.print(f"{run / 'report.html'}", soft_wrap=True)
-        if asked.wandb:
-            logger = record.config.logger
-            logger = dataclasses.replace(logger, name="wandb", group=groups.get(run, logger.group))
-            send(record, open_tracker(dataclasses.replace(record.config, logger=logger), run))
+    with Reporter(console) as reporter, reporter.phase("reports", len(records)) as phase:
+        for run, record in records.items():
+            write_report(run / "report.html", record)
+            if asked.wandb:
+                logger = record.config.logger
+                logger = dataclasses.replace(logger, name="wandb", group=groups.get(run, logger.group))
+                send(record, open_tracker(dataclasses.replace(record.config, logger=logger), run))
+            console.print(f"{run / 'report.html'}", soft_wrap=True)
+            phase.advance("")
     if asked.wandb:
         console.print(
             "Sent to Weights & Biases where there is a key, else written to RUN/wandb: wandb sync RUN/wandb/offline-* "

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from functools import cached_property
+from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch import nn
 
 from conf.schema import SearchConfig
+from lightning_snn.artifact import read_architecture
 from lightning_snn.criteria import CRITERIA
 from lightning_snn.criteria import channel_scores
 from lightning_snn.errors import SurgeryError
@@ -89,8 +91,10 @@ class SearchTask(Task):
 
 
 def check_names(config: SearchConfig) -> None:
-    """Refuse unknown names of strategy, estimator, reward and criterion, before anything costly is done."""
+    """Refuse unknown names of artifact, strategy, estimator, reward and criterion, before anything costly is done."""
     strategy = config.strategy.name
+    if config.baseline.artifact is not None:
+        read_architecture(Path(config.baseline.artifact))
     check_strategy(strategy, config.strategy.options, config.space.criterion)
     check_warmup(strategy, config.strategy.options, config.strategy.evaluations)
     if strategy in RUN_NETWORK and config.space.recalibration_batches == 0:

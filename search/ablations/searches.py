@@ -34,6 +34,7 @@ from search.comparison.summary import what_seeds_can_show
 from search.comparison.tables import ALIKE
 from search.comparison.tables import MEANINGS
 from search.comparison.tables import in_points
+from search.comparison.tables import p_of
 from search.comparison.tables import percent
 from search.comparison.tables import plain
 from search.comparison.verdict import differences_said
@@ -189,6 +190,8 @@ class SearchAblation:
             row += [f"{line.met}/{line.seeds}", plain(line.evaluations, 0), self.references.get(line.variant, "")]
             for found in held.values():
                 tested = next((each for each in found if each.variant == line.variant), None)
-                row += [in_points(tested.difference), f"{tested.p_corrected:.3f}"] if tested else ["", ""]
+                row += (
+                    [in_points(tested.difference), p_of(tested.difference, tested.p_corrected)] if tested else ["", ""]
+                )
             rows.append(row)
         return head, rows

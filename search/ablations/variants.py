@@ -115,19 +115,23 @@ _FORMS: Final = {
 REWARD: Final = SearchAblation(
     variants={
         **_FORMS,
-        "none": ("reward.form=plain",),
+        "accuracy alone": ("reward.form=plain",),
         "projection": ("budget.projection=true",),
         "hard constraint (tpe)": ("strategy=tpe", "reward.form=plain"),
         "projection (tpe)": ("strategy=tpe", "budget.projection=true"),
     },
-    references={**against("none", _FORMS), "projection": "linear 3", "projection (tpe)": "hard constraint (tpe)"},
+    references={
+        **against("accuracy alone", _FORMS),
+        "projection": "linear 3",
+        "projection (tpe)": "hard constraint (tpe)",
+    },
     shared=("strategy=ddpg", *AS_PROPOSED),
     measures=(BEST, FEASIBLE),
     note=(
         "Proposals are taken as they are, but for 'projection', which bends them onto the budget; results are not "
-        "tightened. linear, two-sided, replace, cliff, power and amc-log are forms of the reward (search/reward.py), "
-        "the number behind linear is its beta, and none is accuracy alone. All but TPE's are DDPG, or the strategy "
-        "that was asked for; TPE is told which networks are beyond the budget and never proposes by their accuracy."
+        "tightened. linear, two-sided, replace, cliff, power and amc-log are forms of the reward (search/reward.py), and "
+        "the number behind linear is its beta. All but TPE's are DDPG, or the strategy that was asked for; TPE is told "
+        "which networks are beyond the budget and never proposes by their accuracy."
     ),
 )
 

@@ -56,7 +56,7 @@ def carry_out(planned: Sequence[Planned], workers: int, logs: Path, phase: Phase
     """
     left = [each for each in planned if not each.is_finished]
     phase.expect(len(planned))
-    phase.reach(len(planned) - len(left), f"{len(left)} of {len(planned)} searches are left")
+    phase.reach(len(planned) - len(left), f"{len(left)} are left" if left else "all were there")
     failed: dict[str, str] = {}
     if not left:
         return failed

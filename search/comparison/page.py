@@ -4,6 +4,7 @@ import html
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
@@ -52,7 +53,8 @@ CAPTIONS: Final = {
 
 def write_page(file: Path, comparison: Comparison) -> None:
     """Write the page; replaced atomically."""
-    write_text(file, page(comparison.title, _sections(comparison), wide=True))
+    sections = [*_sections(comparison), _searches(comparison, file.parent.parent)]
+    write_text(file, page(comparison.title, sections, wide=True))
 
 
 def _sections(comparison: Comparison) -> Iterator[str]:
@@ -82,6 +84,19 @@ def _sections(comparison: Comparison) -> Iterator[str]:
         yield "<h2>All budgets</h2>"
     yield _picture("fronts", figures.fronts_figure(comparison))
     yield f"<h2>To do it again</h2>\n<pre>{html.escape(comparison.command)}</pre>"
+
+
+def _searches(comparison: Comparison, beside: Path) -> str:
+    """Name all searches, and link those whose folders lie beside the comparison's."""
+    items = []
+    for each in comparison.outcomes:
+        title = html.escape(f"{each.variant}, {100 * each.target:g} %, seed {each.seed}")
+        report = Path(each.run, "report.html")
+        name = html.escape(each.run)
+        if (beside / report).exists():
+            name = f'<a href="../{quote(report.as_posix())}">{name}</a>'
+        items.append(f"<li>{title}: {name}</li>")
+    return "<details>\n<summary>All searches</summary>\n<ul>\n" + "\n".join(items) + "\n</ul>\n</details>"
 
 
 def _picture(name: str, figure: go.Figure) -> str:

@@ -25,6 +25,7 @@ from search.comparison.plan import Planned
 from search.comparison.plan import what_searches_cost
 from search.comparison.summary import Comparison
 from search.comparison.summary import compare
+from search.comparison.tables import IN_PAPER
 from search.comparison.tables import cells
 from search.comparison.tables import latex
 from search.comparison.tables import markdown
@@ -32,15 +33,6 @@ from search.comparison.verdict import verdict
 
 PLAN = "plan.json"
 """Of a comparison's folder: what it consists of, so that all else can be made again from the runs."""
-ON_TERMINAL = (
-    "strategy",
-    "budget, %",
-    "best validation, %",
-    "difference [95 %], points",
-    "test, %",
-    "SynOps, %",
-    "met",
-)
 
 
 @dataclass(frozen=True)
@@ -101,7 +93,8 @@ def _what_comes(planned: Sequence[Planned], folder: Path, about: About) -> str:
             f"{len(planned) - len(left)} searches are finished and tell Weights & Biases nothing more: "
             f"python -m search.report {folder} --wandb makes their runs in this group."
         )
-    if all(each.variant != about.reference for each in planned):
+    variants = {each.variant for each in planned}
+    if len(variants) > 1 and about.reference not in variants:
         said.append(
             f"Nothing will be tested, as {about.reference} is not among the strategies: --reference "
             f"{planned[0].variant} holds the others against that one."
@@ -163,9 +156,13 @@ def summarise(members: Sequence[Member], about: About, failed: Mapping[str, str]
     """
     order = list(dict.fromkeys(each.variant for each in members))
     finished = [each for each in members if each.is_finished]
+    if not finished and failed:
+        raise RunError(f"No search of the comparison has a result: {' '.join(dict.fromkeys(failed.values()))}")
     if not finished:
-        reasons = "; ".join(dict.fromkeys(failed.values())) or f"none in {members[0].folder}, say"
-        raise RunError(f"No search of the comparison has a result ({reasons}). Mend that, and give the command again.")
+        raise RunError(
+            f"No search of the comparison has a result yet, {members[0].folder} for one. Its command goes on with it"
+            + (f": {about.command}" if about.command else ".")
+        )
     missing = {
         each.title: failed.get(each.title, f"no result in {each.folder}") for each in members if not each.is_finished
     }
@@ -184,9 +181,9 @@ def write_comparison(folder: Path, comparison: Comparison) -> None:
 
 
 def comparison_table(comparison: Comparison) -> Table:
-    """Return the table for a terminal, with the columns that matter most."""
+    """Return the table for a terminal, with the columns that matter most: p is in the sentences below it."""
     head, rows = cells(comparison)
-    shown = [index for index, name in enumerate(head) if name in ON_TERMINAL]
+    shown = [index for index, name in enumerate(head) if name in IN_PAPER and name != "p (Holm)"]
     against = f"Difference from {comparison.reference}. " if comparison.reference else ""
     table = Table(title=comparison.title, caption=f"{against}All columns are in compare.html and compare.md.")
     for index in shown:

@@ -1,6 +1,7 @@
 """The table of a comparison: as Markdown, as LaTeX, and in plain cells for a page."""
 
 import math
+import re
 from collections.abc import Callable
 from collections.abc import Sequence
 from typing import Final
@@ -17,7 +18,7 @@ COLUMNS: Final[dict[str, Cell]] = {
     "budget, %": lambda line: f"{100 * line.target:g}",
     "best validation, %": lambda line: percent(line.best, 2),
     "difference [95 %], points": lambda line: difference(line),
-    "p (Holm)": lambda line: "" if line.p_corrected is None else f"{line.p_corrected:.3f}",
+    "p (Holm)": lambda line: p_of(line.difference, line.p_corrected),
     "rank": lambda line: "" if math.isnan(line.rank) else f"{line.rank:.1f}",
     "test, %": lambda line: percent(line.test_accuracy, 2),
     "SynOps, %": lambda line: percent(line.synops, 1),
@@ -35,6 +36,17 @@ NO_SPREAD: Final = "no spread"
 """In place of an interval."""
 ALIKE: Final = f"[{NO_SPREAD}]: the same with each seed, so that there is no interval."
 
+IN_PAPER: Final = (
+    "strategy",
+    "budget, %",
+    "best validation, %",
+    "difference [95 %], points",
+    "p (Holm)",
+    "test, %",
+    "SynOps, %",
+    "met",
+)
+"""What matters most."""
 MEANINGS: Final = {
     "best validation, %": (
         "Best validation: accuracy of the best network within the budget, before fine-tuning (0 where there was none)."
@@ -74,13 +86,16 @@ def markdown(comparison: Comparison) -> str:
 
 
 def latex(comparison: Comparison) -> str:
-    """Return the table as LaTeX, for the package booktabs."""
-    return f"{latex_table(*cells(comparison))}% {legend(comparison)}\n"
+    """Return the columns that a paper shows as LaTeX, for the package booktabs."""
+    head, rows = cells(comparison)
+    chosen = [index for index, name in enumerate(head) if name in IN_PAPER]
+    narrow = [[row[index] for index in chosen] for row in (head, *rows)]
+    return f"{latex_table(narrow[0], narrow[1:])}% {legend(comparison, narrow[0])}\n"
 
 
-def legend(comparison: Comparison) -> str:
-    """Return what was searched, and what the columns that are there mean."""
-    head, _ = cells(comparison)
+def legend(comparison: Comparison, head: Sequence[str] = ()) -> str:
+    """Return what was searched, and what columns mean: by default all that there are."""
+    head = head or cells(comparison)[0]
     reference = [] if comparison.reference is None else [f"Reference: {comparison.reference}."]
     meanings = [MEANINGS[name] for name in head if name in MEANINGS]
     return " ".join([comparison.scope, *reference, "Mean ± standard error over seeds.", *meanings])
@@ -95,8 +110,10 @@ def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def latex_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a table as LaTeX, for the package booktabs."""
     top, *body = (" & ".join(map(_escaped, row)) + r" \\" for row in (head, *rows))
-    lines = [r"\begin{tabular}{l" + "r" * (len(head) - 1) + "}", r"\toprule", top, r"\midrule", *body]
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
+    columns = "l" + "r" * (len(head) - 1)
+    opened = [r"\begingroup\small\setlength{\tabcolsep}{4pt}", rf"\begin{{tabular}}{{{columns}}}"]
+    lines = [*opened, r"\toprule", top, r"\midrule", *body, r"\bottomrule", r"\end{tabular}", r"\endgroup", ""]
+    return "\n".join(lines)
 
 
 def percent(value: Mean, digits: int) -> str:
@@ -115,6 +132,11 @@ def plain(value: Mean, digits: int) -> str:
         return ""
     error = "" if math.isnan(value.error) else f" ± {value.error:.{digits}f}"
     return f"{value.mean:.{digits}f}{error}"
+
+
+def p_of(found: Difference | None, corrected: float | None) -> str:
+    """Return a corrected p; none where there is no difference, or of one seed, which cannot be tested."""
+    return "" if found is None or corrected is None or found.seeds < 2 else f"{corrected:.3f}"
 
 
 def difference(line: Line) -> str:
@@ -137,4 +159,4 @@ def _points(share: float) -> str:
 def _escaped(text: str) -> str:
     for plain_text, escaped in (("%", r"\%"), ("_", r"\_"), ("&", r"\&"), ("±", r"$\pm$")):
         text = text.replace(plain_text, escaped)
-    return text
+    return re.sub(r"(?<!\w)-(?=\d)", r"$-$", text)  # a minus, not a hyphen

@@ -95,7 +95,7 @@ def test_a_result_without_its_numbers_is_refused(run: Path, part: str, changed: 
     found = result()
     found[part] = found[part] | changed if isinstance(changed, dict) else changed
     (run / "result.json").write_text(json.dumps(found))
-    with pytest.raises(RunError, match=f"result.json {said}. Delete it"):
+    with pytest.raises(RunError, match=f"result.json {said}. It is damaged, or of another version. Delete it"):
         read_record(run)
 
 

@@ -1,5 +1,7 @@
 """What the tables say, cell by cell."""
 
+import math
+
 from search.comparison.statistics import Difference
 from search.comparison.tables import MEANINGS
 from search.comparison.tables import cells
@@ -28,6 +30,16 @@ def test_cells_by_hand() -> None:
 
 def test_rounding_errors_have_no_minus() -> None:
     assert in_points(Difference(mean=-1e-17, low=-0.0001, high=0.02, p=1.0, seeds=3)) == "+0.00 [-0.01, +2.00]"
+
+
+def test_without_spread_there_is_no_interval() -> None:
+    assert in_points(Difference(mean=0.0104, low=0.0104, high=0.0104, p=0.5, seeds=2)) == "+1.04 [no spread]"
+    assert in_points(Difference(mean=0.0104, low=math.nan, high=math.nan, p=1.0, seeds=1)) == "+1.04"
+
+
+def test_one_seed_has_no_p() -> None:
+    head, rows = cells(made([outcome("random", 0, 0.4), outcome("ddpg", 0, 0.5)]))
+    assert rows[1][head.index("p (Holm)")] == ""
 
 
 def test_several_budgets_have_a_column() -> None:

@@ -62,6 +62,8 @@ def test_every_strategy_and_seed_is_there_once(straight: Path) -> None:
         assert (each["data"], each["network"], each["time_steps"], each["allowed"]) == ("digits", "vgg_small", 2, 5)
         assert run["result"]["test_accuracy"] == each["test_accuracy"]
         assert len(each["curve"]) == run["evaluations"]
+        link = f'<a href="../{each["run"]}/report.html">'
+        assert link in (folder / "compare.html").read_text()
     assert len(list((straight / "_shared").iterdir())) == 2  # one dense network a seed, whatever the strategy
 
 

@@ -39,10 +39,10 @@ FILES = {"ablation.html", "ablation.json", "ablation.md", "ablation.tex"}
 
 def run(name: str, runs: Path, *more: str) -> Any:
     """Carry an ablation out, and read what it found."""
-    command = [name, *([] if name == "scale" else OF_SEARCHES), "--runs", str(runs), "--name", "mine", *more]
+    command = [name, *([] if name == "scale" else OF_SEARCHES), "--runs", str(runs), "--name", f"mine-{name}", *more]
     assert ablate.main(command) == 0
-    assert {file.name for file in (runs / "mine").iterdir()} >= FILES
-    return json.loads((runs / "mine" / "ablation.json").read_text())
+    assert {file.name for file in (runs / f"mine-{name}").iterdir()} >= FILES
+    return json.loads((runs / f"mine-{name}" / "ablation.json").read_text())
 
 
 @pytest.mark.parametrize("name", ABLATIONS)

@@ -14,8 +14,8 @@ from lightning_snn.files import locked
 from lightning_snn.files import read_json
 from lightning_snn.files import write_json
 
-SETTINGS: Final = "settings.json"
-KINDS: Final = {SETTINGS: "a run", "plan.json": "a comparison", "question.json": "an ablation"}
+SETTINGS, PLAN, QUESTION = "settings.json", "plan.json", "question.json"
+KINDS: Final = {SETTINGS: "a run", PLAN: "a comparison", QUESTION: "an ablation"}
 """File -> what a folder that has it is of."""
 
 

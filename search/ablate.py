@@ -57,6 +57,7 @@ def _ablate(arguments: Sequence[str]) -> int:
     from rich.console import Console
 
     from lightning_snn.progress import Reporter
+    from lightning_snn.run_folder import QUESTION
     from lightning_snn.run_folder import RunFolder
     from search.ablations.ablation import Ablation
     from search.ablations.ablation import Setting
@@ -71,7 +72,7 @@ def _ablate(arguments: Sequence[str]) -> int:
     torch.set_num_threads(config.threads)
     cost = ablation.cost(setting)
     whole = {"question": asked, **identity(config)}
-    with RunFolder(setting.folder, whole, config.data.root, "question.json").open():
+    with RunFolder(setting.folder, whole, config.data.root, QUESTION).open():
         console.print(cost, soft_wrap=True, highlight=False)
         with Reporter(console) as reporter, reporter.phase(asked) as phase:
             finding = ablation.find(setting, phase)

@@ -12,6 +12,7 @@ from conf.loading import parse_arguments
 from conf.loading import say
 from conf.schema import ConfigError
 from conf.schema import SearchConfig
+from lightning_snn.run_folder import QUESTION
 
 
 def load_config(arguments: Sequence[str]) -> SearchConfig:
@@ -61,7 +62,7 @@ def restore_config(run: Path) -> SearchConfig:
 
 def _what_else(run: Path) -> str:
     """Return what to do with a folder that is not a run's."""
-    if (run / "ablation.json").exists():
+    if (run / QUESTION).exists() or (run / "ablation.json").exists():
         return "It is an ablation's, whose page its own command makes again."
     if (run / "compare.json").exists():
         return (

@@ -54,8 +54,8 @@ def _report(arguments: Sequence[str]) -> int:
 
     from lightning_snn.progress import Reporter
     from lightning_snn.run_folder import KINDS
+    from lightning_snn.run_folder import PLAN
     from search.comparison.plan import members_of
-    from search.comparison.run import PLAN
     from search.comparison.run import About
     from search.comparison.run import read_plan
     from search.comparison.run import say_where

@@ -168,7 +168,7 @@ class SearchAblation:
         meanings = dict.fromkeys(measure.meaning for measure in (BEST, TEST, *self.measures))
         differences = (
             "Differences: seed by seed from the variant that it is held against, with Student's 95 % interval "
-            f"({ALIKE[:-1]}, and drawn open); p: sign-flip test, by Holm's rule over all variants."
+            f"({ALIKE}, and drawn open); p: sign-flip test, by Holm's rule over all variants."
         )
         columns = (MEANINGS["met"], MEANINGS["evaluations"])
         said = [self.note, "Mean ± standard error over seeds.", *meanings, *columns, differences]

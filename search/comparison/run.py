@@ -16,6 +16,7 @@ from lightning_snn.files import read_json
 from lightning_snn.files import write_json
 from lightning_snn.files import write_text
 from lightning_snn.progress import Reporter
+from lightning_snn.run_folder import PLAN
 from lightning_snn.run_folder import refuse_other_kinds
 from search.comparison.execution import carry_out
 from search.comparison.outcomes import read_outcome
@@ -30,9 +31,6 @@ from search.comparison.tables import cells
 from search.comparison.tables import latex
 from search.comparison.tables import markdown
 from search.comparison.verdict import verdict
-
-PLAN = "plan.json"
-"""Of a comparison's folder: what it consists of, so that all else can be made again from the runs."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +116,7 @@ def _refuse_another(folder: Path, planned: Sequence[Planned]) -> None:
 
 
 def write_plan(folder: Path, members: Sequence[Member], about: About) -> None:
-    """Leave in the folder of a comparison what it consists of."""
+    """Leave in the folder of a comparison what it consists of, so that all else can be made again from the runs."""
     listed = [
         {"variant": each.variant, "target": each.target, "seed": each.seed, "run": str(each.folder.resolve())}
         for each in members

@@ -34,7 +34,7 @@ COLUMNS: Final[dict[str, Cell]] = {
 
 NO_SPREAD: Final = "no spread"
 """In place of an interval."""
-ALIKE: Final = f"[{NO_SPREAD}]: the same with each seed, so that there is no interval."
+ALIKE: Final = f"[{NO_SPREAD}]: the same with each seed, so that there is no interval"
 
 IN_PAPER: Final = (
     "strategy",
@@ -52,7 +52,7 @@ MEANINGS: Final = {
         "Best validation: accuracy of the best network within the budget, before fine-tuning (0 where there was none)."
     ),
     "difference [95 %], points": (
-        f"Difference: of it from the reference, seed by seed, with Student's interval ({ALIKE[:-1]})."
+        f"Difference: of it from the reference, seed by seed, with Student's interval ({ALIKE})."
     ),
     "p (Holm)": "p: sign-flip test, by Holm's rule over the variants of a budget.",
     "rank": "Rank: mean over seeds by best validation, 1 is first.",

@@ -53,9 +53,11 @@ def test_a_search_that_another_comparison_works_on_is_waited_for(
 
     def run_search(config: Any, console: Any) -> None:
         tried.append(config)
-        first.set()
-        with locked(planned.folder, wait=False):
-            pass
+        try:
+            with locked(planned.folder, wait=False):
+                pass
+        finally:
+            first.set()  # only now may the other one end
 
     first = threading.Event()
     monkeypatch.setattr(pipeline, "run_search", run_search)

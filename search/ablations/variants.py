@@ -131,7 +131,8 @@ REWARD: Final = SearchAblation(
         "Proposals are taken as they are, but for 'projection', which bends them onto the budget; results are not "
         "tightened. linear, two-sided, replace, cliff, power and amc-log are forms of the reward (search/reward.py), "
         "and the number behind linear is its beta. All but TPE's are DDPG, or the strategy that was asked for; TPE is "
-        "told which networks are beyond the budget and never proposes by their accuracy."
+        "told which networks are beyond the budget and never proposes by their accuracy. Our agent learns from the "
+        "order of rewards alone, so that forms which order networks alike are one search."
     ),
 )
 

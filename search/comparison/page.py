@@ -23,6 +23,7 @@ CAPTIONS: Final = {
     "curves": (
         "Who finds good networks, and how soon?",
         "Best accuracy of a network within the budget so far, mean over seeds; bands are one standard error. "
+        "A search that ended early is drawn on with its last value. "
         "What ends far below is named at the lower edge; a double click into the picture shows it. "
         "Click on a name to hide it, twice to see it alone.",
     ),

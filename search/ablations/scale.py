@@ -181,8 +181,8 @@ def conclude(rows: list[dict[str, Any]]) -> Finding:
         legend=(
             f"Plain stacks of spiking convolutions, T = {TIME_STEPS}, {BATCH * BATCHES} random images, pruned to half "
             f"the widths; least of {REPEATS} repeats, mean ± standard error over seeds "
-            f"({len({row['seed'] for row in rows})}), on one machine: read the exponents, which are those between the two largest of a series, not the "
-            "seconds."
+            f"({len({row['seed'] for row in rows})}), on one machine: read the exponents, which are those between the "
+            "two largest of a series, not the seconds."
         ),
         about="On random images.",
         figure=figure,

@@ -185,8 +185,8 @@ def conclude(found: list[Found]) -> Finding:
         legend=(
             f"Pruned networks before fine-tuning, {CANDIDATES} spread around the target and {CANDIDATES} on it a seed; "
             f"mean ± standard error over seeds ({len(found)}). fp32, layers in the budget: SynOps in another unit "
-            "where hidden layers get spikes alone. Lemaire: SpikingJelly's op_counter, on training samples. Variation at "
-            f"equal SynOps: standard deviation over mean of those on the budget; of SynOps themselves "
+            "where hidden layers get spikes alone. Lemaire: SpikingJelly's op_counter, on training samples. Variation "
+            f"at equal SynOps: standard deviation over mean of those on the budget; of SynOps themselves "
             f"{in_percent(variations[SYNOPS], 1)}. The picture shows the first seed's spread ones."
         ),
         figure=_figure(found[0]["spread"], models),

@@ -18,6 +18,7 @@ from search._page import sortable_table
 from search.comparison.canvas import PLOTLY
 from search.comparison.tables import latex_table
 from search.comparison.tables import markdown_table
+from search.comparison.tables import missing_said
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,8 @@ def write_finding(folder: Path, name: str, question: str, finding: Finding, comm
     table = markdown_table(finding.head, finding.rows)
     text = f"# {question}\n\n{finding.verdict}\n\n{table}\n{legend}\n\n    {command}\n"
     write_text(folder / "ablation.md", text)
-    write_text(folder / "ablation.tex", f"{latex_table(finding.head, finding.rows)}% {legend}\n")
+    missing = f" {missing_said(finding.failed)}" if finding.failed else ""
+    write_text(folder / "ablation.tex", f"{latex_table(finding.head, finding.rows)}% {legend}{missing}\n")
     values = {
         "schema": 1,
         "name": name,

@@ -38,6 +38,7 @@ from search.comparison.tables import p_of
 from search.comparison.tables import percent
 from search.comparison.tables import plain
 from search.comparison.verdict import differences_said
+from search.comparison.verdict import what_tests_can_show
 from search.comparison.verdict import which_missed
 
 
@@ -134,7 +135,7 @@ class SearchAblation:
         ]
         said += [*self.further(comparison), which_missed(comparison.lines)]
         if first:
-            said.append(what_seeds_can_show(max(each.difference.seeds for each in first), len(first)))
+            said.append(what_tests_can_show([first]))
         head, rows = self._table(comparison, held)
         return Finding(
             conclusion=" ".join(said),

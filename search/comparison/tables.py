@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Callable
+from collections.abc import Iterable
 from collections.abc import Sequence
 from typing import Final
 
@@ -98,7 +99,13 @@ def legend(comparison: Comparison, head: Sequence[str] = ()) -> str:
     head = head or cells(comparison)[0]
     reference = [] if comparison.reference is None else [f"Reference: {comparison.reference}."]
     meanings = [MEANINGS[name] for name in head if name in MEANINGS]
-    return " ".join([comparison.scope, *reference, "Mean ± standard error over seeds.", *meanings])
+    missing = [missing_said(comparison.failed)] if comparison.failed else []
+    return " ".join([comparison.scope, *missing, *reference, "Mean ± standard error over seeds.", *meanings])
+
+
+def missing_said(titles: Iterable[str]) -> str:
+    """Return a sentence on searches without a result, for tables that lack their seeds."""
+    return f"Without a result, so that means are over the other seeds: {'; '.join(titles)}."
 
 
 def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

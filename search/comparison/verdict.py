@@ -17,7 +17,7 @@ from search.comparison.tables import in_points
 def verdict(comparison: Comparison) -> str:
     """Return what is better and worse than the reference, which budgets were missed, and what the seeds can show."""
     several, reference = len(comparison.targets) > 1, comparison.reference
-    said, tests, seeds = [], 0, 0
+    said, groups = [], []
     for target in comparison.targets:
         lines = [line for line in comparison.lines if line.target == target]
         if several:
@@ -29,11 +29,25 @@ def verdict(comparison: Comparison) -> str:
         ]
         said += differences_said("best validation accuracy", contrasts)
         said.append(which_missed(lines))
-        tests = max(tests, len(contrasts))
-        seeds = max([seeds, *(each.difference.seeds for each in contrasts)])
+        groups.append(contrasts)
     if reference is None:
         return " ".join(["There is no reference among them, so nothing is tested.", *said])
-    return " ".join([*said, what_seeds_can_show(seeds, tests) if tests else "There is nothing to test."])
+    return " ".join([*said, what_tests_can_show(groups)])
+
+
+def what_tests_can_show(groups: Sequence[Sequence[Contrast]]) -> str:
+    """Return what the seeds of contrasts can show, and which of these have fewer seeds than the others.
+
+    Args:
+        groups: Each was tested together.
+    """
+    every = [each for group in groups for each in group]
+    if not every:
+        return "There is nothing to test."
+    seeds = max(each.difference.seeds for each in every)
+    said = what_seeds_can_show(seeds, max(map(len, groups)))
+    fewer = dict.fromkeys(f"{e.variant} ({e.difference.seeds})" for e in every if e.difference.seeds < seeds)
+    return f"{said} Fewer seeds, and a higher least p, have: {', '.join(fewer)}." if fewer else said
 
 
 def differences_said(

@@ -3,6 +3,7 @@
 import math
 
 from search.comparison.statistics import Difference
+from search.comparison.summary import compare
 from search.comparison.tables import MEANINGS
 from search.comparison.tables import cells
 from search.comparison.tables import in_points
@@ -74,3 +75,11 @@ def test_markdown_and_latex_hold_the_same_rows() -> None:
     assert r"64.00 $\pm$ 6.43" in tex
     assert tex.count(r"\\") == 1 + 3
     assert r"best validation, \%" in tex
+
+
+def test_every_table_names_the_searches_that_it_lacks() -> None:
+    comparison = compare("title", "", OUTCOMES, reference="random", failed={"ddpg, 50 %, seed 9": "it was silent."})
+    said = "Without a result, so that means are over the other seeds: ddpg, 50 %, seed 9."
+    assert said in markdown(comparison)
+    assert said in latex(comparison)
+    assert "Without a result" not in legend(made(OUTCOMES))

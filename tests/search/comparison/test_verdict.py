@@ -86,3 +86,11 @@ def test_seeds_are_those_of_the_pairs_that_were_tested() -> None:
 
 def test_a_single_strategy_is_not_tested() -> None:
     assert verdict(made([outcome("random", 0, 0.5)])).endswith("All results met the budget. There is nothing to test.")
+
+
+def test_variants_with_fewer_seeds_than_the_others_are_named() -> None:
+    outcomes = [outcome(name, seed, 0.5 + 0.01 * seed) for name in ("random", "cmaes", "uniform") for seed in range(3)]
+    assert "Fewer seeds" not in verdict(made(outcomes))
+    text = verdict(made(outcomes[:-1]))
+    assert "With 3 seeds" in text
+    assert text.endswith("Fewer seeds, and a higher least p, have: uniform (2).")

@@ -144,7 +144,7 @@ class EventFolderDataModule(EventDataModule):
 
     def sources(self, *, test: bool) -> list[Source]:
         """List the recordings of a split."""
-        return as_sources(self.root, self._listed(test=test), self._read)
+        return as_sources(self.root, self._listed(test=test), self._read, self.digests)
 
     @cached_property
     def _first(self) -> tuple[Path | None, tuple[int, int]]:

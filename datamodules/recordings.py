@@ -15,7 +15,6 @@ over is genuine, and followed.
 Axes: E events, H rows, W columns.
 """
 
-import os
 from collections.abc import Callable
 from collections.abc import Mapping
 from pathlib import Path
@@ -115,18 +114,6 @@ def parsed(path: Path, parser: Callable[[bytes], RawEvents], *, sensor_HW: tuple
 def unreadable(path: Path, found: str, advice: str) -> RecordingError:
     """Return the error that all bad files end in."""
     return RecordingError(f"The recording {path} cannot be read: found {found}. {advice}")
-
-
-def fingerprint(path: Path) -> str:
-    """Return what changes when the content of a file does, without reading it: its size and the time of its change.
-
-    A file that is not there has one too, so that reading it is what fails.
-    """
-    try:
-        status = os.stat(path)
-    except OSError as error:
-        return f"{error.strerror}"
-    return f"{status.st_size}-{status.st_mtime_ns}"
 
 
 def _compare_mark(path: Path, data: bytes) -> None:

@@ -18,6 +18,7 @@ from conf.schema import ConfigError
 from conf.schema import SearchConfig
 from conf.schema import TaskConfig
 from conf.schema import TrainConfig
+from conf.schema import settings_in
 
 GROUPS = ("data", "network", "training", "pruning", "strategy", "logger", "experiment")
 NOTHING = (("experiment", "null"), ("experiment", "none"))
@@ -177,7 +178,7 @@ def _nearest_key(key: str, known: Sequence[str], groups: Sequence[str]) -> str:
 
 
 def _keys(config: Any, prefix: str) -> Iterable[str]:
-    for each in dataclasses.fields(config):
+    for each in settings_in(config):
         value = getattr(config, each.name)
         if dataclasses.is_dataclass(value):
             yield from _keys(value, f"{prefix}{each.name}.")

@@ -1,12 +1,15 @@
 """Save and load a network, pruned or not: safetensors and JSON, nothing that executes code when read.
 
 A folder holds ``model.safetensors`` (weights and buffers), ``architecture.json`` (registered family and its
-arguments, channels of every group, shape of an input) and ``metrics.json`` (whatever was measured). To load,
-the family is built dense, cut to the recorded widths and given the weights.
+arguments, channels of every group, shape of an input, fingerprint of what the network computes) and ``metrics.json``
+(whatever was measured). To load, the family is built dense, cut to the recorded widths and given the weights; what it
+computes then must be what was saved.
 """
 
+import hashlib
 import json
 import tempfile
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -21,6 +24,7 @@ from torch import Tensor
 from torch import nn
 
 from lightning_snn.errors import ArtifactError
+from lightning_snn.fingerprint import fingerprint
 from lightning_snn.networks import NETWORKS
 from lightning_snn.networks import build_network
 from lightning_snn.surgery import ChannelPlan
@@ -31,6 +35,8 @@ ARCHITECTURE: Final = "architecture.json"
 WEIGHTS: Final = "model.safetensors"
 PLACES: Final = ("network", "best")
 """Where a training and a search leave their network, in the folder of the run."""
+FINGERPRINT: Final = "fingerprint"
+"""Of ``architecture.json``, since it is recorded."""
 FIELDS: Final = {"format", "family", "arguments", "widths", "example_shape"}
 NOT_REGISTERED: Final[Mapping[str, Any]] = MappingProxyType({"family": None, "arguments": {}})
 
@@ -62,6 +68,7 @@ def save_artifact(
         **(built if isinstance(built, dict) and built.get("family") in NETWORKS else NOT_REGISTERED),
         "widths": {group.name: group.width for group in channel_groups(network, example, skip_unsupported=True)},
         "example_shape": list(example.shape),
+        FINGERPRINT: fingerprint(network, example),
     }
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
@@ -86,7 +93,8 @@ def load_artifact(folder: Path | str, network: nn.Module | None = None) -> nn.Mo
             family. Its neurons are reset, nothing else is changed.
 
     Raises:
-        ArtifactError: If the folder, a file in it, or the network does not fit.
+        ArtifactError: If the folder, a file in it, or the network does not fit, or the network computes something else
+            than the one that was saved.
     """
     folder = Path(folder)
     architecture = read_architecture(folder)
@@ -100,7 +108,8 @@ def load_artifact(folder: Path | str, network: nn.Module | None = None) -> nn.Mo
         if network is None:
             network = build_network(architecture["family"], **architecture["arguments"])
         weights = load_file(folder / WEIGHTS)
-        network = _cut_to(network, architecture["widths"], torch.zeros(architecture["example_shape"]))
+        example = torch.zeros(architecture["example_shape"])
+        network = _cut_to(network, architecture["widths"], example)
         network.load_state_dict(weights)
     except (SafetensorError, ValueError, TypeError, AttributeError, RuntimeError, OSError) as error:
         reason = " ".join(str(error).split())[:200]
@@ -108,7 +117,42 @@ def load_artifact(folder: Path | str, network: nn.Module | None = None) -> nn.Mo
             f"{folder} cannot be loaded: {WEIGHTS}, {ARCHITECTURE} and the network must fit, found {reason!r}. "
             "Give the dense network that was pruned, unchanged, or save the network again."
         ) from error
+    _compare(folder, architecture, network, example)
     return network.eval()
+
+
+def digest_of_artifact(folder: Path) -> str:
+    """Return a digest of the network in a folder: its weights and architecture, whatever was measured of it.
+
+    Raises:
+        ArtifactError: If there is none.
+    """
+    read_architecture(folder)
+    found = hashlib.sha256()
+    try:
+        for name in (ARCHITECTURE, WEIGHTS):
+            found.update((folder / name).read_bytes())
+    except OSError as error:
+        raise ArtifactError(f"{folder / name} cannot be read ({error.strerror}). Save the network again.") from error
+    return found.hexdigest()
+
+
+def _compare(folder: Path, architecture: Mapping[str, Any], network: nn.Module, example: Tensor) -> None:
+    """Refuse a network that computes something else than the one that was saved, with the same weights."""
+    saved, name = architecture.get(FINGERPRINT), type(network).__name__
+    if saved is None:
+        if architecture["family"] is None:
+            warnings.warn(
+                f"{folder} was saved by a version that did not record what its network computes: whether {name} is "
+                "still the same cannot be known.",
+                stacklevel=3,
+            )
+    elif saved != fingerprint(network, example):
+        raise ArtifactError(
+            f"{folder} holds the weights of another network: what {name} computes is not what it did when they were "
+            "saved, as its code, its options or a library have changed. Load them into the network that they were "
+            "saved from, or train anew."
+        )
 
 
 def _cut_to(network: nn.Module, widths: Mapping[str, int], example: Tensor) -> nn.Module:

@@ -11,7 +11,6 @@ Axes: T time steps, B batch, C channels, H rows, W columns.
 
 import copy
 import hashlib
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -29,8 +28,6 @@ from lightning_snn._any_output import run_any_output
 
 SAMPLES: Final = 2
 """Batch norms need more than one value a channel while they train."""
-ADDRESS: Final = re.compile(r" at 0x[0-9a-f]+")
-"""In what Python prints of a function."""
 
 
 def fingerprint(network: nn.Module, example: Tensor) -> str:
@@ -45,7 +42,7 @@ def fingerprint(network: nn.Module, example: Tensor) -> str:
     except (RuntimeError, TypeError):  # somewhere it says float32; then a machine of another kind may not agree
         figures = _figures(probe_copy(network, torch.float32), noise_like(example).float(), digits=3)
     shapes = [(name, tuple(value.shape), str(value.dtype)) for name, value in network.state_dict().items()]
-    return hashlib.sha256(repr((ADDRESS.sub("", repr(network)), shapes, figures)).encode()).hexdigest()
+    return hashlib.sha256(repr((shapes, figures)).encode()).hexdigest()
 
 
 def fingerprint_of_values(network: nn.Module) -> str:
@@ -63,7 +60,7 @@ def probe_copy(network: nn.Module, dtype: torch.dtype) -> nn.Module:
     """
     functional.reset_net(network)
     with torch.inference_mode(False), torch.no_grad():
-        probe = copy.deepcopy(network).cpu().to(dtype, memory_format=torch.contiguous_format)
+        probe: nn.Module = copy.deepcopy(network).cpu().to(dtype).to(memory_format=torch.contiguous_format)
         generator = torch.Generator().manual_seed(0)
 
         def fill(tensor: Tensor | None, low: float, high: float) -> None:
@@ -113,7 +110,7 @@ def _figures(probe: nn.Module, x_TBCHW: Tensor, digits: int) -> list[Any]:
     found: list[Any] = []
     parameters = [parameter for parameter in probe.parameters() if parameter.requires_grad]
 
-    def note(_: nn.Module, __: Any, output: Any) -> None:
+    def note(_: nn.Module, __: Any, output: object) -> None:
         if isinstance(output, Tensor):
             found.append(_sums(output, digits))
 
@@ -126,7 +123,7 @@ def _figures(probe: nn.Module, x_TBCHW: Tensor, digits: int) -> list[Any]:
                 found.append([f"{scale:.{digits - 1}e}", *_rounded(output.detach() / (scale or 1.0), digits)])
                 if output.requires_grad:
                     towards = torch.rand(output.shape, generator=torch.Generator().manual_seed(2), dtype=output.dtype)
-                    gradients = torch.autograd.grad(output, parameters, towards, allow_unused=True)
+                    gradients: tuple[Any, ...] = torch.autograd.grad(output, parameters, towards, allow_unused=True)
                     found += [None if each is None else _sums(each, digits) for each in gradients]
     finally:
         for handle in handles:

@@ -122,7 +122,7 @@ class _Probe:
         return ""
 
     def _noted(self, name: str) -> Any:
-        def note(_: nn.Module, __: Any, output: Any) -> None:
+        def note(_: nn.Module, __: Any, output: object) -> None:
             if isinstance(output, Tensor):
                 self.trace.append((name, output.detach().clone()))
 

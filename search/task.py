@@ -31,20 +31,17 @@ class SearchTask(Task):
 
     config: SearchConfig
 
-    def __init__(self, config: SearchConfig) -> None:
-        """Do what the base class does, and rank the channels: a network is refused before its training, not after.
+    def check_channels(self) -> None:
+        """Rank the channels of the fresh network: one that cannot be pruned is refused before its training, not after.
 
         Raises:
-            ConfigError, DataError, NetworkError: As the base class does.
             SurgeryError: If the channels of the network cannot be removed, or the criterion cannot score them.
             SearchError: If it has none.
         """
-        super().__init__(config)
-        if config.baseline.artifact is None:
-            network, space = self.new_network(), config.space
-            plan = self.channel_plan(network)
-            batches = [(self.example, torch.zeros(1, dtype=torch.int64))] if space.recalibration_batches > 0 else []
-            channel_scores(space.criterion, network, plan, config.seed, batches)
+        network, space = self.new_network(), self.config.space
+        plan = self.channel_plan(network)
+        batches = [(self.example, torch.zeros(1, dtype=torch.int64))] if space.recalibration_batches > 0 else []
+        channel_scores(space.criterion, network, plan, self.config.seed, batches)
 
     def channel_plan(self, network: nn.Module) -> ChannelPlan:
         """Return the channels of ``network`` that may be removed, as ``space`` says.

@@ -59,12 +59,8 @@ class Net(nn.Module):
         return self.last(self.head(x_TBCHW.flatten(2)))
 
 
-class Renamed(Net):
-    pass
-
-
 class SameAndMore(Net):
-    """Computes the same in other words."""
+    """Computes the same in other words, under another name."""
 
     def forward(self, x_TBCHW: Tensor) -> Tensor:
         return super().forward(x_TBCHW + 0.0) * 1.0
@@ -127,14 +123,13 @@ def test_the_same_code_has_the_same_whatever_the_network_went_through() -> None:
 
 def test_other_inputs_and_structures_are_told() -> None:
     found = [fingerprint(built(), EXAMPLE), fingerprint(built(), torch.rand(4, 1, 1, 4, 4))]
-    found += [fingerprint(each, EXAMPLE) for each in (Renamed(), tiny_vgg(), tiny_vgg(plan=[4, 3, "M"]), residual())]
+    found += [fingerprint(each, EXAMPLE) for each in (tiny_vgg(), tiny_vgg(plan=[4, 3, "M"]), residual())]
     assert len(set(found)) == len(found)
 
 
 def test_what_is_computed_counts_and_not_how_it_is_written() -> None:
     one, two = built(), built()
     two.__class__ = SameAndMore
-    SameAndMore.__name__ = "Net"
     assert fingerprint(two, EXAMPLE) == fingerprint(one, EXAMPLE)
 
 

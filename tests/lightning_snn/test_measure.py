@@ -202,7 +202,7 @@ def test_the_data_are_found_where_the_run_found_them(
     def note(folder: Path, config: MeasureConfig) -> None:
         roots.append(config.data.root)
 
-    monkeypatch.setattr(_measure_run, "measure_folder", note)
+    monkeypatch.setattr(_measure_run, "measure_network", note)
     for more in ([], ["--data.root", "/said"]):
         assert measure.main([str(folder), *more]) == 0
         assert measure.main([str(folder / "network"), *more]) == 0

@@ -15,14 +15,17 @@ import torch
 from torch import nn
 
 from conf.identity import identity
+from conf.identity import places
 from conf.schema import TrainConfig
 from lightning_snn.artifact import load_artifact
 from lightning_snn.artifact import save_artifact
+from lightning_snn.errors import ArtifactError
 from lightning_snn.errors import SurgeryError
 from lightning_snn.files import write_json
 from lightning_snn.run_folder import RunFolder
 from lightning_snn.surgery import ChannelPlan
 from lightning_snn.surgery import channel_groups
+from lightning_snn.task import Task
 from search.baseline import obtain_baseline
 from search.cli import main
 from search.configuration import load_config
@@ -323,7 +326,15 @@ def test_a_given_network_is_traced_once_for_itself_and_fresh_ones_before_anythin
     for starts in (1, 2):
         obtain_baseline(task, tmp_path / "dense", [])
         assert len(traced) == starts
-    SearchTask(load_config(TINY))
+    (tmp_path / "fresh" / "network").mkdir(parents=True)
+    task.config.baseline.artifact = None
+    with pytest.raises(ArtifactError):
+        obtain_baseline(task, tmp_path / "fresh", [])
+    assert len(traced) == 2, "it was trained already"
+    (tmp_path / "fresh" / "network").rmdir()
+    monkeypatch.setattr(Task, "train_", lambda *_, **__: pytest.fail("its channels are looked at before"))
+    with pytest.raises(pytest.fail.Exception):
+        obtain_baseline(task, tmp_path / "fresh", [])
     assert len(traced) == 3
 
 
@@ -350,14 +361,15 @@ def test_a_given_network_that_cannot_be_followed_is_not_saved(tmp_path: Path, mo
 
 
 def test_the_folder_of_a_training_is_refused_as_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write_json(tmp_path / "dense" / "settings.json", identity(TrainConfig()))
+    content = {"data": "0", "network": "0", "baseline": None}
+    write_json(tmp_path / "dense" / "settings.json", {**identity(TrainConfig()), "content": content})
     assert main([*TINY, "--runs", str(tmp_path), "--name", "dense"]) == 2
     assert "dense holds a run of another command: settings of 'baseline' are only here." in capsys.readouterr().err
 
 
 def test_a_run_is_restored_with_the_place_of_its_data(tmp_path: Path) -> None:
     config = load_config([*TINY, "--data.root", "/of/the/run", "--name", "mine", "--runs", str(tmp_path)])
-    with RunFolder(tmp_path / "mine", identity(config), config.data.root).open():
+    with RunFolder(tmp_path / "mine", identity(config), places(config)).open():
         pass
     assert restore_config(tmp_path / "mine") == config
 

@@ -69,6 +69,13 @@ class OneLayer(nn.Sequential):
         super().__init__(layer.Flatten(), layer.Linear(64, 10), neuron.LIFNode())
         functional.set_step_mode(self, "m")
 
+class OnlyGroupNormed(nn.Sequential):
+    def __init__(self, plan):
+        super().__init__(
+            layer.Conv2d(1, 8, 3), layer.GroupNorm(2, 8), neuron.LIFNode(), layer.Flatten(), layer.Linear(288, 10)
+        )
+        functional.set_step_mode(self, "m")
+
 class GroupNormed(nn.Sequential):
     def __init__(self, plan):
         super().__init__(
@@ -273,6 +280,7 @@ def test_other_settings_under_the_same_name_are_refused(
         ("--network._target_ own_networks_for_tests.ThreeChannels", "does not take the data"),
         ("--network._target_ own_networks_for_tests.SevenClasses", "7 logits"),
         ("--network._target_ own_networks_for_tests.GroupNormed", "--space.skip_unsupported true"),
+        ("--network._target_ own_networks_for_tests.OnlyGroupNormed", "torch.nn or of spikingjelly's layer module.\n"),
         ("--trainer.accelerator tpuu", "auto, cpu, gpu"),
         ("--trainer.accelerator gpu", "no CUDA device"),
         ("--runs /proc/runs", "cannot be written to"),

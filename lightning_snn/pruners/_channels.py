@@ -62,8 +62,8 @@ class ChannelPruner(Pruner):
         widths = [group.width for group in self.bench.plan(network).groups]
         if all(max(1, math.ceil(self.low * width - 1e-9)) == width for width in widths):
             raise PruningError(
-                f"Nothing can be pruned: each layer keeps the share pruning.options.low, {self.low:g}, of its channels, "
-                "and one at least, found that to be all of them. Lower it, or give a network with wider layers."
+                f"Nothing can be pruned: each layer keeps the share pruning.options.low, {self.low:g}, of its "
+                "channels, and one at least: all of them. Lower it, or give a network with wider layers."
             )
 
     @abstractmethod

@@ -408,6 +408,20 @@ class MeasureConfig(TaskConfig):
 
 
 @dataclass
+class ImportConfig(TaskConfig):
+    """One call of ``python -m lightning_snn.import_weights``."""
+
+    file: str = ""
+    """File of weights: of PyTorch, Lightning or safetensors."""
+    out: str | None = None
+    """Folder for the network; null: ``imported/``, and the file's name without its ending."""
+    part: str | None = None
+    """Which weights of the file, where several fit; a wrong one lists them."""
+    drop_unexpected: bool = False
+    """Whether tensors of the file that the network does not have are left out; else they are an error."""
+
+
+@dataclass
 class SearchConfig(RunConfig):
     """One run of ``python -m search``."""
 

@@ -23,6 +23,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch import nn
 
+from lightning_snn._wrappers import unwrapped
 from lightning_snn.errors import ArtifactError
 from lightning_snn.fingerprint import fingerprint
 from lightning_snn.networks import NETWORKS
@@ -49,23 +50,29 @@ def save_artifact(
     Args:
         folder: Where to.
         network: From ``build_network``, or one's own (then :func:`load_artifact` must be given its dense form).
-            Its neurons are reset.
+            Its neurons are reset. Of wrappers (``DataParallel``, ``torch.compile``, ...) what they hold is saved.
         example: One input ``[T, B, C, H, W]``; only its shape is kept.
         metrics: Plain values for ``metrics.json``.
 
     Raises:
-        ArtifactError: If ``folder`` holds something else.
+        ArtifactError: If ``folder`` holds something else, or a network of ``build_network`` was changed in a way that
+            could not be loaded.
+        NetworkError: If it is no network but a ``SpikingClassifier`` that holds one.
         SurgeryError: If the channels of the network cannot be found.
     """
-    folder = Path(folder)
+    folder, network = Path(folder), unwrapped(network)
     if folder.exists() and not (folder / ARCHITECTURE).is_file():
         raise ArtifactError(
             f"A network can replace a saved network only, found something else at {folder}. Name a new folder."
         )
     built = getattr(network, "architecture", None)
+    if not isinstance(built, dict) or built.get("family") not in NETWORKS:
+        built = NOT_REGISTERED
+    else:
+        _check_names(network, built["family"], built["arguments"])
     architecture = {
         "format": FORMAT,
-        **(built if isinstance(built, dict) and built.get("family") in NETWORKS else NOT_REGISTERED),
+        **built,
         "widths": {group.name: group.width for group in channel_groups(network, example, skip_unsupported=True)},
         "example_shape": list(example.shape),
         FINGERPRINT: fingerprint(network, example),
@@ -82,6 +89,20 @@ def save_artifact(
         if folder.exists():
             folder.rename(old)
         fresh.rename(folder)
+
+
+def _check_names(network: nn.Module, family: str, arguments: Mapping[str, Any]) -> None:
+    """Refuse a network whose tensors have other names than its family's: those that loading would look for."""
+    with torch.device("meta"):  # names without memory
+        expected = build_network(family, **arguments).state_dict()
+    found = network.state_dict()
+    for name in [*(each for each in found if each not in expected), *(each for each in expected if each not in found)]:
+        where = "only in the network" if name in found else f"only in a new {family!r}"
+        raise ArtifactError(
+            f"A network of build_network is loaded by the names of its tensors, found {name!r} {where}. Undo what "
+            "replaced or wrapped a layer (torch.compile, masks, weight norm), or delete network.architecture to save "
+            "it as one of your own class."
+        )
 
 
 def load_artifact(folder: Path | str, network: nn.Module | None = None) -> nn.Module:
@@ -109,7 +130,7 @@ def load_artifact(folder: Path | str, network: nn.Module | None = None) -> nn.Mo
             network = build_network(architecture["family"], **architecture["arguments"])
         weights = load_file(folder / WEIGHTS)
         example = torch.zeros(architecture["example_shape"])
-        network = _cut_to(network, architecture["widths"], example)
+        network = _cut_to(unwrapped(network), architecture["widths"], example)
         network.load_state_dict(weights)
     except (SafetensorError, ValueError, TypeError, AttributeError, RuntimeError, OSError) as error:
         reason = " ".join(str(error).split())[:200]

@@ -59,7 +59,8 @@ def bn_gamma(network: nn.Module, plan: ChannelPlan, seed: int, batches: Batches)
         norms = [network.get_submodule(use.layer) for use in plan.positions(group.name) if use.side == "norm"]
         if all(norm.weight is None for norm in norms):
             raise SurgeryError(
-                f"Criterion bn_gamma needs a batch norm with a scale, found none in {group.name!r}. Use l1."
+                f"Criterion bn_gamma needs a batch norm with a scale, found none in {group.name!r}. Use "
+                "--space.criterion l1; for --strategy slimming, --strategy l1."
             )
         scores[group.name] = _summed_weights(network, plan, group.name, "norm")
     return scores
@@ -78,7 +79,8 @@ def activity(network: nn.Module, plan: ChannelPlan, seed: int, batches: Batches)
         neurons = next_neurons(network, samples[0][0][:, :1])
         for name in (name for group in plan.groups for name in group.layers if neurons[name] is None):
             raise SurgeryError(
-                f"Criterion activity needs neurons behind each layer, found none with the channels of {name!r}. Use l1."
+                f"Criterion activity needs neurons behind each layer, found none with the channels of {name!r}. Use "
+                "--space.criterion l1; for --strategy sca, --strategy l1."
             )
         with torch.no_grad(), ActivityMeter(network) as meter:
             for x_TBCHW, _ in samples:
@@ -105,7 +107,8 @@ def taylor(network: nn.Module, plan: ChannelPlan, seed: int, batches: Batches) -
     for group in plan.groups:
         if not any(use.side == "norm" for use in plan.positions(group.name)):
             raise SurgeryError(
-                f"Criterion taylor gates channels behind their batch norm, found none in {group.name!r}. Use l1."
+                f"Criterion taylor gates channels behind their batch norm, found none in {group.name!r}. Use "
+                "--space.criterion l1."
             )
     with _unchanged(network):
         network.eval()

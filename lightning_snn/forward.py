@@ -9,6 +9,7 @@ from spikingjelly.activation_based import functional
 from torch import Tensor
 from torch import nn
 
+from lightning_snn._wrappers import refuse_other_input
 from lightning_snn.errors import NetworkError
 
 
@@ -42,8 +43,9 @@ def run_network(network: nn.Module, x_TBCHW: Tensor) -> Tensor:
         Logits, ``[T, B, K]``.
 
     Raises:
-        NetworkError: If the output has another shape.
+        NetworkError: If the output has another shape, or ``network`` takes its input in another order of axes.
     """
+    refuse_other_input(network)
     functional.reset_net(network)
     steps, batch = x_TBCHW.shape[:2]
     logits_TBK = network(x_TBCHW) if step_mode(network) == "m" else torch.stack([network(x_BCHW) for x_BCHW in x_TBCHW])

@@ -33,6 +33,7 @@ from lightning_snn._channel_proof import prove_equal
 from lightning_snn._channel_proof import run_small
 from lightning_snn._channel_trace import trace
 from lightning_snn._fan_out import weighted_layers
+from lightning_snn._wrappers import refuse_other_input
 from lightning_snn.errors import SurgeryError
 from lightning_snn.errors import nearest
 
@@ -109,12 +110,14 @@ class ChannelPlan:
 
         Raises:
             SurgeryError: If a layer or function does not allow removal, or the proof fails.
+            NetworkError: If it is a ``SpikingClassifier`` that holds a network.
         """
         if example.ndim != 5:
             raise SurgeryError(
                 f"The example must be one input [T, B, C, H, W], found {tuple(example.shape)}. "
                 "Show an image T times (to_time_first does)."
             )
+        refuse_other_input(network)
         found = trace(network, example[0, :1], skip_unsupported=skip_unsupported)
         uses, skipped = group_channels(found, skip_unsupported=skip_unsupported)
         groups = tuple(group for group in uses if prune_first or found.roots[0] not in group.layers)

@@ -196,7 +196,7 @@ def finetune(
     if best is None:
         raise SearchError(
             "No trial could be measured: all pruned networks were silent or their accuracy was no number. "
-            "Train the dense network longer, or raise budget.target."
+            f"Train the dense network longer, or raise {budget.setting}."
         )
     epochs = evaluator.task.config.finetuning.epochs
     with reporter.phase("fine-tuning", epochs) as phase:

@@ -50,13 +50,11 @@ class SearchTask(Task):
             SurgeryError: If they cannot be followed.
             SearchError: If there are none.
         """
-        space = self.config.space
+        skip = self.config.space.skip_unsupported
         try:
-            plan = ChannelPlan.trace(
-                network, self.example, skip_unsupported=space.skip_unsupported, prune_first=space.prune_first
-            )
+            plan = self._traced(network, skip)
         except SurgeryError as error:
-            if space.skip_unsupported:
+            if skip or not self._can_skip(network):
                 raise
             raise SurgeryError(f"{error} Or keep what cannot be followed: --space.skip_unsupported true.") from error
         if not plan.groups:
@@ -65,6 +63,21 @@ class SearchTask(Task):
                 "Give a network with two or more weighted layers."
             )
         return plan
+
+    def _traced(self, network: nn.Module, skip_unsupported: bool) -> ChannelPlan:
+        return ChannelPlan.trace(
+            network,
+            self.example,
+            skip_unsupported=skip_unsupported,
+            prune_first=self.config.space.prune_first,
+        )
+
+    def _can_skip(self, network: nn.Module) -> bool:
+        """Tell whether anything is left to prune where what cannot be followed is kept: else it is no advice."""
+        try:
+            return bool(self._traced(network, True).groups)
+        except SurgeryError:
+            return False
 
     def recalibrate_(self, network: nn.Module) -> None:
         """Measure the batch-norm statistics of ``network`` anew."""

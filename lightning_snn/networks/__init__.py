@@ -10,6 +10,7 @@ from typing import Final
 from torch import nn
 
 from lightning_snn._options import wrong_option
+from lightning_snn._wrappers import unwrapped
 from lightning_snn.errors import NetworkError
 from lightning_snn.errors import nearest
 
@@ -62,7 +63,7 @@ def build_own_network(target: str, *, num_classes: int, in_channels: int, **opti
     """Build a user's network from its import path, ``package.module.Class``.
 
     ``num_classes`` and ``in_channels`` are passed where the signature names them (or takes any keyword);
-    ``options`` are passed always.
+    ``options`` are passed always. Of wrappers (``DataParallel``, ``torch.compile``, ...) what they hold is returned.
 
     Raises:
         NetworkError: If the path cannot be imported or the call does not return a module.
@@ -86,7 +87,7 @@ def build_own_network(target: str, *, num_classes: int, in_channels: int, **opti
         ) from error
     if not isinstance(network, nn.Module):
         raise NetworkError(f"{target} must return a torch.nn.Module, found {type(network).__name__}.")
-    return network
+    return unwrapped(network)
 
 
 def _refuse_unknown_options(name: str, build: Any, options: Mapping[str, Any]) -> None:

@@ -58,8 +58,13 @@ class ChannelPruner(Pruner):
         self.keep, self.low = keep, low
 
     def accept(self, network: nn.Module) -> None:
-        """Refuse a network whose channels cannot be removed."""
-        self.bench.plan(network)
+        """Refuse a network whose channels cannot be removed, or must all stay."""
+        widths = [group.width for group in self.bench.plan(network).groups]
+        if all(max(1, math.ceil(self.low * width - 1e-9)) == width for width in widths):
+            raise PruningError(
+                f"Nothing can be pruned: each layer keeps the share pruning.options.low, {self.low:g}, of its "
+                "channels, and one at least: all of them. Lower it, or give a network with wider layers."
+            )
 
     @abstractmethod
     def scores(self, network: nn.Module, plan: ChannelPlan) -> Scores:

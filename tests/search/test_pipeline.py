@@ -30,6 +30,7 @@ from search.baseline import obtain_baseline
 from search.cli import main
 from search.configuration import load_config
 from search.configuration import restore_config
+from search.record import read_record
 from search.strategies import STRATEGIES
 from search.task import SearchTask
 
@@ -70,6 +71,13 @@ def NoBatchNorm(plan):
 class OneLayer(nn.Sequential):
     def __init__(self, plan):
         super().__init__(layer.Flatten(), layer.Linear(64, 10), neuron.LIFNode())
+        functional.set_step_mode(self, "m")
+
+class OnlyGroupNormed(nn.Sequential):
+    def __init__(self, plan):
+        super().__init__(
+            layer.Conv2d(1, 8, 3), layer.GroupNorm(2, 8), neuron.LIFNode(), layer.Flatten(), layer.Linear(288, 10)
+        )
         functional.set_step_mode(self, "m")
 
 class GroupNormed(nn.Sequential):
@@ -276,6 +284,7 @@ def test_other_settings_under_the_same_name_are_refused(
         ("--network._target_ own_networks_for_tests.ThreeChannels", "does not take the data"),
         ("--network._target_ own_networks_for_tests.SevenClasses", "7 logits"),
         ("--network._target_ own_networks_for_tests.GroupNormed", "--space.skip_unsupported true"),
+        ("--network._target_ own_networks_for_tests.OnlyGroupNormed", "torch.nn or of spikingjelly's layer module.\n"),
         ("--trainer.accelerator tpuu", "auto, cpu, gpu"),
         ("--trainer.accelerator gpu", "no CUDA device"),
         ("--runs /proc/runs", "cannot be written to"),
@@ -402,6 +411,33 @@ class Net(nn.Module):
     command = [*tiny, "--runs", str(tmp_path / "runs"), "--strategy", "uniform", *own]
     assert main(command) in (0, 3)
     assert result_of(tmp_path / "runs")["network"] == "own_network_for_a_test.Net"
+
+
+@pytest.mark.filterwarnings("ignore:All 3 samples have the same SynOps")
+def test_one_group_of_three_channels_is_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within half of the SynOps lies one network alone, the same in every sample: no line, but a ratio."""
+    (tmp_path / "own_network_of_three_channels.py").write_text(
+        """
+from spikingjelly.activation_based import functional, layer, neuron
+from torch import nn
+
+class Net(nn.Sequential):
+    def __init__(self):
+        super().__init__(
+            layer.Conv2d(1, 3, 3), layer.BatchNorm2d(3), neuron.IFNode(v_threshold=0.3), layer.Flatten(),
+            layer.Linear(108, 10),
+        )
+        functional.set_step_mode(self, "m")
+"""
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    few = "network._target_=own_network_of_three_channels.Net training.epochs=1 finetuning.epochs=1"
+    few += " estimator.min_samples=3 estimator.max_samples=3 data.train_samples=300 budget.target=0.5 strategy=uniform"
+    assert main([*few.split(), "--runs", str(tmp_path / "runs")]) in (0, 3)
+    result = result_of(tmp_path / "runs")
+    assert result["estimator"]["name"] == "ratio"
+    assert result["result"]["widths"] == {"0": 1}
+    assert read_record(only_run(tmp_path / "runs")).estimator.name == "ratio"
 
 
 def test_the_first_layer_stays_whole_where_that_is_asked_for(shared: Path, tmp_path: Path) -> None:

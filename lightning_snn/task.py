@@ -219,7 +219,8 @@ def identified(config: Config) -> Config:
     settings = dataclasses.asdict(config)
     key = digest([settings[section] for section in ("seed", "data", "network", "baseline")])
     if key not in _FOUND:
-        _FOUND[key] = cast(RunConfig, Task(config).config).content
+        unknown = dataclasses.replace(config, content=ContentConfig())
+        _FOUND[key] = cast(RunConfig, Task(unknown).config).content
     return dataclasses.replace(config, content=_FOUND[key])
 
 

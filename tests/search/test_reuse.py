@@ -3,6 +3,7 @@
 The oracle is an empty folder: whatever lies in ``runs/`` from earlier, a command must come to what it comes to there.
 """
 
+import dataclasses
 import importlib
 import json
 import os
@@ -21,13 +22,17 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from rich.console import Console
 
+from conf.schema import ContentConfig
 from lightning_snn.errors import RunError
 from lightning_snn.files import read_json
 from lightning_snn.files import write_json
 from lightning_snn.task import Task
 from search import pipeline
+from search import report
 from search import sampling
 from search.configuration import load_config
+from search.configuration import restore_config
+from search.configuration import run_name
 from search.pipeline import run_search
 from tests.datamodules.event_files import toy_events
 from tests.datamodules.event_files import write_array
@@ -71,12 +76,17 @@ class World:
     """Recordings, a network's code, and the command: all that a result is made of."""
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir()
         self.folder, self.root = folder, folder / "recordings"
         self.options = dict(TINY)
-        self.write_code(CODE)
+
+    @classmethod
+    def made_in(cls, folder: Path) -> "World":
+        folder.mkdir()
+        world = cls(folder)
+        world.write_code(CODE)
         for number in range(20):
-            self.write(self.root / "ab"[number % 2] / f"{number:02d}.npz", number)
+            world.write(world.root / "ab"[number % 2] / f"{number:02d}.npz", number)
+        return world
 
     @property
     def code(self) -> Path:
@@ -100,7 +110,7 @@ class World:
         """Return the recordings of a half of the split; it is drawn by the first run."""
         return [self.root / name for name in json.loads(self.split.read_text())[half]]
 
-    def run(self, runs: Path, *more: str) -> dict[str, Any]:
+    def run(self, runs: Path, *more: str, console: Console | None = None) -> dict[str, Any]:
         """Carry out the command as it is now, and return what counts of its result."""
         sys.modules.pop("net_that_changes", None)
         importlib.invalidate_caches()
@@ -108,7 +118,7 @@ class World:
         try:
             options = [word for pair in self.options.items() for word in pair]
             config = load_config(["--runs", str(runs), "--data.root", str(self.root), *options, *more])
-            return figures(run_search(config, Console(quiet=True)))
+            return figures(run_search(config, console or Console(quiet=True)))
         finally:
             sys.path.remove(str(self.folder))
 
@@ -216,7 +226,7 @@ def _imported_anew(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @settings(max_examples=4, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_what_lies_in_runs_never_shapes_a_result(tmp_path_factory: pytest.TempPathFactory, changes: list[str]) -> None:
     folder = tmp_path_factory.mktemp("reuse")
-    world, used = World(folder / "world"), folder / "used"
+    world, used = World.made_in(folder / "world"), folder / "used"
     world.run(used)
     for number, change in enumerate(changes):
         CHANGES[change](world)
@@ -228,7 +238,7 @@ def test_what_lies_in_runs_never_shapes_a_result(tmp_path_factory: pytest.TempPa
 def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     """A world with two runs in it, one with a name of its own."""
     folder = tmp_path_factory.mktemp("first")
-    world = World(folder / "world")
+    world = World.made_in(folder / "world")
     world.run(folder / "runs", "--name", "mine")
     return folder, world.run(folder / "runs")
 
@@ -244,9 +254,7 @@ def test_a_run_is_shown_again_where_nothing_that_counts_has_changed(
         raise Trained
 
     shutil.copytree(first[0], tmp_path / "copy")
-    world = World.__new__(World)
-    world.folder, world.options = tmp_path / "copy" / "world", dict(TINY)
-    world.root = world.folder / "recordings"
+    world = World(tmp_path / "copy" / "world")
     CHANGES[change](world)
     monkeypatch.setattr(Task, "train_", trained)
     if change in SAME:
@@ -257,3 +265,32 @@ def test_a_run_is_shown_again_where_nothing_that_counts_has_changed(
         world.run(tmp_path / "copy" / "runs")
     with pytest.raises(RunError, match=r"holds a run with (other|the same) settings"):
         world.run(tmp_path / "copy" / "runs", "--name", "mine")
+
+
+def test_a_run_of_an_earlier_version_is_shown_with_a_word_and_goes_on_no_more(
+    first: tuple[Path, dict[str, Any]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(first[0], tmp_path / "copy")
+    world, runs = World(tmp_path / "copy" / "world"), tmp_path / "copy" / "runs"
+    (made,) = runs.glob("event_folder-*")
+    config = restore_config(made)
+    old = runs / run_name(dataclasses.replace(config, content=ContentConfig()))
+    made.rename(old)
+    for run in (old, runs / "mine"):
+        recorded = read_json(run / "settings.json")
+        del recorded["content"]  # nor had it been recorded of what its networks compute
+        write_json(run / "settings.json", recorded)
+        architecture = read_json(run / "best" / "architecture.json")
+        del architecture["fingerprint"]
+        write_json(run / "best" / "architecture.json", architecture)
+    for more, run in (([], old), (["--name", "mine"], runs / "mine")):
+        assert world.run(runs, *more, console=Console()) == first[1]
+        said = capsys.readouterr().out
+        assert said.startswith(f"{run} was made by a version that did not record what data and networks are")
+        assert report.main([str(run)]) == 0
+        assert "did not record what data and networks are" in capsys.readouterr().out
+        (run / "result.json").unlink()
+    with pytest.raises(RunError, match="so it cannot be known whether it may go on"):
+        world.run(runs, "--name", "mine")
+    assert world.run(runs) == first[1], "made anew, beside the old one"
+    assert read_json(next(path for path in runs.glob("event_folder-*") if path != old) / "settings.json")["content"]

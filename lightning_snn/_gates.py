@@ -17,6 +17,7 @@ from torch.utils.hooks import RemovableHandle
 
 from lightning_snn.pruners.masks import optimizer_memory
 from lightning_snn.surgery import ChannelPlan
+from lightning_snn.time_axis import channel_axis
 
 
 class ChannelGates:
@@ -113,10 +114,9 @@ class ChannelGates:
         index_P = self._channels[name]
 
         def gate(module: nn.Module, _: Any, output: Tensor) -> Tensor:
-            channel_axis = 2 if getattr(module, "step_mode", "s") == "m" else 1
             gates_P = torch.cat([self.gates_G, self.gates_G.new_ones(1)])[index_P]
             shape = [1] * output.ndim
-            shape[channel_axis] = len(gates_P)
+            shape[channel_axis(module, output)] = len(gates_P)
             return output * gates_P.view(shape).to(output.dtype)
 
         return gate

@@ -24,6 +24,7 @@ from torch.nn import functional as F
 from lightning_snn._gates import ChannelGates
 from lightning_snn._next_neuron import next_neurons
 from lightning_snn.activity import ActivityMeter
+from lightning_snn.activity import channel_activity
 from lightning_snn.errors import SurgeryError
 from lightning_snn.errors import nearest
 from lightning_snn.forward import run_network
@@ -76,19 +77,21 @@ def activity(network: nn.Module, plan: ChannelPlan, seed: int, batches: Batches)
     samples = _needed(batches, "activity")
     with _unchanged(network):
         neurons = next_neurons(network, samples[0][0][:, :1])
-        for name in (name for group in plan.groups for name in group.layers if neurons[name] is None):
-            raise SurgeryError(
-                f"Criterion activity needs neurons behind each layer, found none with the channels of {name!r}. Use l1."
-            )
         with torch.no_grad(), ActivityMeter(network) as meter:
             for x_TBCHW, _ in samples:
                 run_network(network, x_TBCHW)
-    means = {name: mean_C.cpu().numpy() for name, mean_C in meter.means().items()}
+    means = meter.means()
     scores = {group.name: np.zeros(group.width) for group in plan.groups}
     for group in plan.groups:
         for use in plan.positions(group.name):
             if use.side == "out":
-                scores[group.name] += means[str(neurons[use.layer])][use.positions_CP].mean(axis=1)
+                activity_C = channel_activity(network, use.layer, neurons[use.layer], means)
+                if activity_C is None:
+                    raise SurgeryError(
+                        "Criterion activity needs neurons behind each layer, found none with the channels of "
+                        f"{use.layer!r}. Use l1."
+                    )
+                scores[group.name] += activity_C.cpu().numpy()[use.positions_CP].mean(axis=1)
     return scores
 
 

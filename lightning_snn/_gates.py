@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.hooks import RemovableHandle
 
 from lightning_snn.pruners.masks import optimizer_memory
@@ -50,9 +51,7 @@ class ChannelGates:
         for name, index_P in self._channels.items():
             for parameter in network.get_submodule(name).parameters(recurse=False):
                 self._filters.append((parameter, index_P))
-        self._norms = [
-            name for name in self._channels if isinstance(network.get_submodule(name), nn.BatchNorm1d | nn.BatchNorm2d)
-        ]
+        self._norms = [name for name in self._channels if isinstance(network.get_submodule(name), _BatchNorm)]
         self._held: list[tuple[Tensor, Tensor, Tensor]] = []  # parameter, closed rows, their values
         self._handles: list[RemovableHandle] = []
 

@@ -4,6 +4,7 @@ Followed through autograd's graph: the output of every layer becomes a leaf of i
 what lies between a layer and its neurons (batch norms, pools, additions, reshapes, folded axes) does not matter.
 """
 
+import copy
 from typing import Any
 from typing import Final
 
@@ -22,13 +23,13 @@ UNKNOWN: Final = "?"
 
 
 def next_neurons(network: nn.Module, example: Tensor) -> dict[str, str | None]:
-    """Run the network for one step, and return for each weighted layer the neurons that its output reaches first.
+    """Run the network, and return for each weighted layer the neurons that its output reaches first.
 
     Around a residual addition several layers drive the same neurons; a pool may lie between, or another layer: of two
     convolutions in a row, both drive the neurons behind the second.
 
     Args:
-        network: SpikingJelly layers in either step mode; left in evaluation mode with clean neurons.
+        network: SpikingJelly layers in either step mode. Its neurons are reset, nothing else is changed.
         example: One input ``[T, B, C, H, W]`` on the network's device.
 
     Returns:
@@ -36,25 +37,18 @@ def next_neurons(network: nn.Module, example: Tensor) -> dict[str, str | None]:
         of the network. :data:`UNKNOWN`: neither is reached, or only through a function of the user's own.
     """
     flow = _Flow()
-    handles = []
-    for name, module in network.named_modules():
-        if isinstance(module, WeightedLayer):
-            handles += [
-                module.register_forward_pre_hook(lambda _, args, name=name: flow.arrive(name, args)),
-                module.register_forward_hook(lambda _, __, output, name=name: flow.start(name, output)),
-            ]
-        elif is_neuron(module):
-            handles += [
-                module.register_forward_pre_hook(lambda _, args, name=name: flow.arrive(name, args, ends=True)),
-                module.register_forward_hook(lambda _, __, output: _cut_off(output)),
-            ]
-    try:
-        with torch.inference_mode(False), torch.enable_grad():
-            flow.finish(run_any_output(network.eval(), example[:1].clone()))
-    finally:
-        for handle in handles:
-            handle.remove()
-        functional.reset_net(network)
+    functional.reset_net(network)
+    with torch.inference_mode(False), torch.enable_grad():
+        # a copy, lest modules that remember what they saw hold on to the graph; its weights are the network's own
+        copied = copy.deepcopy(network, {id(each): each for each in network.parameters()}).eval()
+        for name, module in copied.named_modules():
+            if isinstance(module, WeightedLayer):
+                module.register_forward_pre_hook(lambda _, args, name=name: flow.arrive(name, args))
+                module.register_forward_hook(lambda _, __, output, name=name: flow.start(name, output))
+            elif is_neuron(module):
+                module.register_forward_pre_hook(lambda _, args, name=name: flow.arrive(name, args, ends=True))
+                module.register_forward_hook(lambda _, __, output: _cut_off(output))
+        flow.finish(run_any_output(copied, example.clone()))
     return {layer: flow.driven_by(layer) for layer in flow.layers}
 
 

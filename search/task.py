@@ -59,15 +59,20 @@ class SearchTask(Task):
                 network, self.example, skip_unsupported=space.skip_unsupported, prune_first=space.prune_first
             )
         except SurgeryError as error:
-            if space.skip_unsupported:
+            if space.skip_unsupported or not self._can_skip(network):
                 raise
             raise SurgeryError(f"{error} Or keep what cannot be followed: --space.skip_unsupported true.") from error
         if not plan.groups:
-            raise SearchError(
-                f"{type(network).__name__} has no channels to prune besides its classifier's outputs. "
-                "Give a network with two or more weighted layers."
-            )
+            first = "" if space.prune_first else " The first layer stays whole, as --space.prune_first false says."
+            raise SearchError(plan.why_empty(network) + first)
         return plan
+
+    def _can_skip(self, network: nn.Module) -> bool:
+        """Tell whether channels are left where those that cannot be followed stay."""
+        try:
+            return len(ChannelPlan.trace(network, self.example, skip_unsupported=True).groups) > 0
+        except SurgeryError:
+            return False
 
     def recalibrate_(self, network: nn.Module) -> None:
         """Measure the batch-norm statistics of ``network`` anew."""

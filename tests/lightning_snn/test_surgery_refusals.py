@@ -130,7 +130,7 @@ REFUSED: dict[str, tuple[Callable[[], Wired], str]] = {
     "subclass": (lambda: chain(layer.WSConv2d(6, 6, 3), lif()), "'body.2', found a WSConv2d"),
     "reparametrised weight": (
         lambda: chain(weight_norm(conv(6, 6)), lif()),
-        "'body.2' cannot be removed, found .*weight_g",
+        r"'body.2' needs .* weight norm makes anew .*: torch\.nn\.utils\.remove_weight_norm\(layer\)",
     ),
     "shared weight": (shared_weight, "'body.2' and 'body.4'"),
     "loose parameter": (loose_parameter, "'scale' meets the channels of layer 'conv'"),

@@ -36,9 +36,9 @@ from lightning_snn.pruners.bench import Bench
 from lightning_snn.surgery import ChannelPlan
 
 STEPS = 3
-ALL = {
-    name: kind for name, kind in vars(neuron).items() if inspect.isclass(kind) and issubclass(kind, nn.Module)
-} | {"BaseNode": neuron.BaseNode}
+ALL = {name: kind for name, kind in vars(neuron).items() if inspect.isclass(kind) and issubclass(kind, nn.Module)} | {
+    "BaseNode": neuron.BaseNode
+}
 
 
 class Spike(torch.autograd.Function):

@@ -77,6 +77,22 @@ class GroupNormed(nn.Sequential):
             layer.Conv2d(8, 4, 1), layer.GroupNorm(2, 4), neuron.LIFNode(), layer.Flatten(), layer.Linear(4, 10),
         )
         functional.set_step_mode(self, "m")
+
+class OnlyGroupNorms(nn.Sequential):
+    def __init__(self, plan):
+        super().__init__(
+            layer.Conv2d(1, 4, 3), layer.GroupNorm(2, 4), neuron.LIFNode(),
+            layer.Conv2d(4, 4, 3), layer.GroupNorm(2, 4), neuron.LIFNode(), layer.Flatten(), layer.Linear(64, 10),
+        )
+        functional.set_step_mode(self, "m")
+
+class WeightNormed(nn.Sequential):
+    def __init__(self, plan):
+        super().__init__(
+            layer.Conv2d(1, 4, 3), neuron.LIFNode(), nn.utils.weight_norm(layer.Conv2d(4, 4, 3)), neuron.LIFNode(),
+            layer.Flatten(), layer.Linear(64, 10),
+        )
+        functional.set_step_mode(self, "m")
 """
 RULES = ("uniform", "l1", "slimming", "sca")
 ENDING = ("gradient", "greedy")
@@ -273,6 +289,15 @@ def test_other_settings_under_the_same_name_are_refused(
         ("--network._target_ own_networks_for_tests.ThreeChannels", "does not take the data"),
         ("--network._target_ own_networks_for_tests.SevenClasses", "7 logits"),
         ("--network._target_ own_networks_for_tests.GroupNormed", "--space.skip_unsupported true"),
+        (
+            "--network._target_ own_networks_for_tests.OnlyGroupNorms --space.skip_unsupported true",
+            "has no channels to prune: those of 0, 3 stay, as they cannot be followed. Channels cannot be removed "
+            "through layer '1', found a GroupNorm",
+        ),
+        (
+            "--network._target_ own_networks_for_tests.WeightNormed",
+            "make the weight plain: torch.nn.utils.remove_weight_norm(layer).\n",
+        ),
         ("--trainer.accelerator tpuu", "auto, cpu, gpu"),
         ("--trainer.accelerator gpu", "no CUDA device"),
         ("--runs /proc/runs", "cannot be written to"),

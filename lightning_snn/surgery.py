@@ -34,6 +34,7 @@ from lightning_snn._channel_proof import run_small
 from lightning_snn._channel_trace import trace
 from lightning_snn._fan_out import weighted_layers
 from lightning_snn._list_state import list_state
+from lightning_snn._modes import evaluating
 from lightning_snn.errors import SurgeryError
 from lightning_snn.errors import nearest
 
@@ -264,12 +265,8 @@ class ChannelPlan:
 
 def _hidden_state(network: nn.Module, example: Tensor) -> str | None:
     """Say which module keeps tensors in a list, where one does: this is why the channels cannot be followed."""
-    training = {module: module.training for module in network.modules()}
-    try:
-        return list_state(network.eval(), example[:, :1])
-    finally:
-        for module, flag in training.items():
-            module.training = flag
+    with evaluating(network):
+        return list_state(network, example[:, :1])
 
 
 def _checked(name: str, indices: Sequence[int] | NDArray[np.int64], width: int) -> list[int]:

@@ -46,7 +46,7 @@ class CreditWatch:
         """Find the neurons that each layer drives.
 
         Args:
-            network: Left in evaluation mode with clean neurons.
+            network: Its neurons are reset, nothing else is changed.
             layers: Those whose weights are asked for, by name.
             example: One input ``[T, B, C, H, W]`` on the network's device.
 

@@ -76,10 +76,7 @@ class NMPruner(Pruner):
             made = None if name in ours else made_weight(name, layer)
             if made is not None:
                 raise PruningError(made)
-        was_training = {module: module.training for module in network.modules()}
         first, *_ = next_neurons(network, self.bench.example.to(next(network.parameters()).device))
-        for module, training in was_training.items():
-            module.training = training
         chosen, skipped = {}, {}
         for name, layer in weighted_layers(network).items():
             row = self.pattern.row(layer.weight.shape)

@@ -103,7 +103,7 @@ def known_leaks(network: nn.Module, example: Tensor) -> dict[str, float]:
     """Return the leak behind each weighted layer, in order of execution; 0 behind a readout, which has no memory.
 
     Args:
-        network: SpikingJelly layers in either step mode; left in evaluation mode with clean neurons.
+        network: SpikingJelly layers in either step mode. Its neurons are reset, nothing else is changed.
         example: One input on the network's device.
 
     Raises:

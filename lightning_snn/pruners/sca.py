@@ -18,6 +18,7 @@ from torch import Tensor
 from torch import nn
 
 from lightning_snn._gates import ChannelGates
+from lightning_snn._modes import evaluating
 from lightning_snn._next_neuron import next_neurons
 from lightning_snn.activity import ActivityMeter
 from lightning_snn.activity import channel_activity
@@ -91,7 +92,7 @@ class SCA(ChannelPruner):
     def accept(self, network: nn.Module) -> None:
         """Refuse a network whose channels cannot be removed, or of whose neurons the potential is not known."""
         super().accept(network)
-        with torch.no_grad(), ActivityMeter(network):
+        with evaluating(network), torch.no_grad(), ActivityMeter(network):
             run_network(network, self.bench.example)
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -100,7 +101,6 @@ class SCA(ChannelPruner):
         self._plan = self.bench.plan(network)
         self._plan_starts = np.cumsum([0, *(group.width for group in self._plan.groups)])
         self._neurons = next_neurons(network, self.bench.example)
-        network.train()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Gate the channels, and watch the neurons.

@@ -157,7 +157,6 @@ class SpikeNM(TrainedNM):
             )
         layers = {name: layer for name, layer, _ in masked_layers(network)}
         self._watch = CreditWatch(network, layers, self.bench.example.to(pl_module.device))
-        network.train()
 
     @torch.no_grad()
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, _: Any, batch_idx: int) -> None:

@@ -25,6 +25,7 @@ from torch.nn import functional as F
 
 from lightning_snn._fan_out import WeightedLayer
 from lightning_snn._fan_out import weighted_layers
+from lightning_snn._fold_order import check_fold_order
 from lightning_snn._next_neuron import UNKNOWN
 from lightning_snn._next_neuron import next_neurons
 from lightning_snn.errors import PruningError
@@ -74,14 +75,10 @@ def measure_traces(network: nn.Module, batches_TBCHW: Sequence[Tensor]) -> dict[
         def seen(_: nn.Module, args: tuple[Tensor, ...]) -> None:
             for s in by_step(name, layer, args[0], *size):
                 step, z = state.get(name, (0, torch.zeros_like(s)))
-                if step == steps:
-                    raise PruningError(
-                        f"Traces need layers that see each of the T={steps} steps once, found more of them in layer "
-                        f"{name!r}. Give each use of it a layer of its own, or use --pruning lamp."
-                    )
-                z = leaks[name] * z + s
-                totals[name][0, step] += energy(layer, s)
-                totals[name][1, step] += energy(layer, z)
+                if step < steps:
+                    z = leaks[name] * z + s
+                    totals[name][0, step] += energy(layer, s)
+                    totals[name][1, step] += energy(layer, z)
                 state[name] = step + 1, z
 
         return layer.register_forward_pre_hook(seen)
@@ -93,6 +90,13 @@ def measure_traces(network: nn.Module, batches_TBCHW: Sequence[Tensor]) -> dict[
                 state.clear()
                 size = (steps if mode == "m" else 1, x_TBCHW.shape[1])
                 run_network(network, x_TBCHW)
+                for name in leaks:
+                    met, _ = state.get(name, (0, x_TBCHW))
+                    if met != steps:
+                        raise PruningError(
+                            f"Traces need layers that see each of the T={steps} steps once, found {met} of them in "
+                            f"layer {name!r}. Give each use of it a layer of its own, or use --pruning lamp."
+                        )
     finally:
         for handle in handles:
             handle.remove()
@@ -108,10 +112,12 @@ def known_leaks(network: nn.Module, example: Tensor) -> dict[str, float]:
 
     Raises:
         PruningError: If one is not known.
+        NetworkError: If layers see steps and samples folded in another order than ``[T * B]``.
     """
     for name, module in network.named_modules():
         if isinstance(module, FILTERS):
             raise PruningError(_unknown(f"a {type(module).__name__} as {name!r}, which keeps inputs between steps"))
+    check_fold_order(network, example)
     drives = next_neurons(network, example)
     for layer, neurons in drives.items():
         if neurons == UNKNOWN:

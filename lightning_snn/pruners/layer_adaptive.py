@@ -6,6 +6,7 @@ from torch import Tensor
 from torch import nn
 
 from lightning_snn._fan_out import weighted_layers
+from lightning_snn.errors import NetworkError
 from lightning_snn.errors import PruningError
 from lightning_snn.pruners._layer_shares import lamp_scores
 from lightning_snn.pruners._layer_shares import ranked
@@ -44,7 +45,7 @@ class Lamp(WeightPruner):
         """Return the traces of each layer, or none and why."""
         try:
             return measure_traces(network, self.bench.batches), ""
-        except PruningError as error:  # the scores do not need them
+        except (NetworkError, PruningError) as error:  # the scores do not need them
             return {}, str(error)
 
     def allocation(self, network: nn.Module) -> Allocation:

@@ -275,7 +275,7 @@ def test_a_layer_that_is_used_twice_is_refused_by_traces() -> None:
             logits_TBK: Tensor = self.head(self.lif(self.fc(self.fc(x_TBCHW.flatten(2)))))
             return logits_TBK
 
-    with pytest.raises(PruningError, match=r"each of the T=3 steps once, found more of them in layer 'fc'"):
+    with pytest.raises(PruningError, match=r"each of the T=3 steps once, found 6 of them in layer 'fc'"):
         measure_traces(Twice(), [input_TBCHW()])
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch import nn
 
 from lightning_snn._fan_out import weighted_layers
+from lightning_snn._fold_order import check_fold_order
 from lightning_snn._next_neuron import next_neurons
 from lightning_snn.activity import ActivityMeter
 from lightning_snn.criteria import channel_scores
@@ -34,6 +35,7 @@ from lightning_snn.time_axis import channel_axis
 from tests.lightning_snn.folded import FAMILY
 from tests.lightning_snn.folded import TOKENS
 from tests.lightning_snn.folded import InContainers
+from tests.lightning_snn.folded import InForward
 from tests.lightning_snn.folded import TokensFolded
 from tests.lightning_snn.folded import awake
 from tests.lightning_snn.folded import input_TBCHW
@@ -220,3 +222,32 @@ def test_a_batch_as_large_as_the_steps_is_no_riddle(kind: type[nn.Module]) -> No
     alone = measure_traces(awake(kind), [x_TBCHW for x_TBCHW in input_TBCHW(steps=3, batch=3).split(1, dim=1)])
     for name, each in alone.items():
         assert together[name].traces_T.tolist() == pytest.approx(each.traces_T.tolist(), rel=1e-6)
+
+
+class SamplesFirst(InForward):
+    """Folds ``[B * T, ...]``, which looks like ``[T * B, ...]``."""
+
+    def forward(self, x_TBCHW: Tensor) -> Tensor:
+        T, B = x_TBCHW.shape[:2]
+        x_TBCHW = self.conv1(x_TBCHW.transpose(0, 1).flatten(0, 1)).unflatten(0, (B, T)).transpose(0, 1)
+        x_TBCHW = self.lif1(x_TBCHW.contiguous())
+        x_TBX = self.lif3(self.fc(self.pool(x_TBCHW.flatten(0, 1)).flatten(1)).unflatten(0, (T, B)))
+        logits_TBK: Tensor = self.head(x_TBX)
+        return logits_TBK
+
+
+def test_samples_before_steps_are_refused_by_name() -> None:
+    network = awake(SamplesFirst)
+    with pytest.raises(NetworkError, match=r"Layer 'conv1' must see all samples of one step .*x\.flatten\(0, 1\)"):
+        check_fold_order(network, input_TBCHW())
+    with pytest.raises(NetworkError, match="Layer 'conv1'"):
+        measure_traces(network, [input_TBCHW()])
+
+
+@pytest.mark.parametrize("kind", [*FAMILY, *TOKENS])
+def test_the_proof_of_the_order_changes_nothing(kind: type[nn.Module]) -> None:
+    network = awake(kind).train()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    check_fold_order(network, input_TBCHW())
+    assert network.training
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())

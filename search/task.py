@@ -58,10 +58,12 @@ class SearchTask(Task):
                 raise
             raise SurgeryError(f"{error} Or keep what cannot be followed: --space.skip_unsupported true.") from error
         if not plan.groups:
-            raise SearchError(
-                f"{type(network).__name__} has no channels to prune besides its classifier's outputs. "
-                "Give a network with two or more weighted layers."
+            first = (
+                ""
+                if self.config.space.prune_first
+                else " The first layer stays whole, as --space.prune_first false says."
             )
+            raise SearchError(plan.why_empty(network) + first)
         return plan
 
     def _traced(self, network: nn.Module, skip_unsupported: bool) -> ChannelPlan:

@@ -31,6 +31,8 @@ class ChannelPruner(Pruner):
     """Remove the channels that score least over all groups; each group keeps a few in any case."""
 
     name: ClassVar[str]
+    unranked: ClassVar[str] = "it has no batch norm"
+    """Why a group is left whole: its channels have infinite scores."""
 
     def __init__(
         self, *, bench: Bench, target: float | None = None, keep: float | None = None, low: float = LOW
@@ -82,7 +84,7 @@ class ChannelPruner(Pruner):
             count = self.most_within(least, most, lambda n: plan.shrink(network, best(scores, n, self.low)), round_)
         kept = best(scores, count, self.low)
         smaller = self.bench.recalibrated(plan.shrink(network, kept))
-        whole = {name: "it has no batch norm" for name, each in scores.items() if (each == np.inf).all()}
+        whole = {name: self.unranked for name, each in scores.items() if (each == np.inf).all()}
         return Pruned(smaller, {}, plan.live_synapses(network, kept), {"skipped": whole})
 
 

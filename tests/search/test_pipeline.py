@@ -73,19 +73,28 @@ class OneLayer(nn.Sequential):
         super().__init__(layer.Flatten(), layer.Linear(64, 10), neuron.LIFNode())
         functional.set_step_mode(self, "m")
 
-class OnlyGroupNormed(nn.Sequential):
-    def __init__(self, plan):
-        super().__init__(
-            layer.Conv2d(1, 8, 3), layer.GroupNorm(2, 8), neuron.LIFNode(), layer.Flatten(), layer.Linear(288, 10)
-        )
-        functional.set_step_mode(self, "m")
-
 class GroupNormed(nn.Sequential):
     def __init__(self, plan):
         super().__init__(
             layer.Conv2d(1, 8, 3, stride=2), layer.BatchNorm2d(8), neuron.LIFNode(),
             layer.Conv2d(8, 8, 3), layer.BatchNorm2d(8), neuron.LIFNode(),
             layer.Conv2d(8, 4, 1), layer.GroupNorm(2, 4), neuron.LIFNode(), layer.Flatten(), layer.Linear(4, 10),
+        )
+        functional.set_step_mode(self, "m")
+
+class OnlyGroupNorms(nn.Sequential):
+    def __init__(self, plan):
+        super().__init__(
+            layer.Conv2d(1, 4, 3), layer.GroupNorm(2, 4), neuron.LIFNode(),
+            layer.Conv2d(4, 4, 3), layer.GroupNorm(2, 4), neuron.LIFNode(), layer.Flatten(), layer.Linear(64, 10),
+        )
+        functional.set_step_mode(self, "m")
+
+class WeightNormed(nn.Sequential):
+    def __init__(self, plan):
+        super().__init__(
+            layer.Conv2d(1, 4, 3), neuron.LIFNode(), nn.utils.weight_norm(layer.Conv2d(4, 4, 3)), neuron.LIFNode(),
+            layer.Flatten(), layer.Linear(64, 10),
         )
         functional.set_step_mode(self, "m")
 """
@@ -284,7 +293,16 @@ def test_other_settings_under_the_same_name_are_refused(
         ("--network._target_ own_networks_for_tests.ThreeChannels", "does not take the data"),
         ("--network._target_ own_networks_for_tests.SevenClasses", "7 logits"),
         ("--network._target_ own_networks_for_tests.GroupNormed", "--space.skip_unsupported true"),
-        ("--network._target_ own_networks_for_tests.OnlyGroupNormed", "torch.nn or of spikingjelly's layer module.\n"),
+        ("--network._target_ own_networks_for_tests.OnlyGroupNorms", "torch.nn or of spikingjelly's layer module.\n"),
+        (
+            "--network._target_ own_networks_for_tests.OnlyGroupNorms --space.skip_unsupported true",
+            "has no channels to prune: those of 0, 3 stay, as they cannot be followed. Channels cannot be removed "
+            "through layer '1', found a GroupNorm",
+        ),
+        (
+            "--network._target_ own_networks_for_tests.WeightNormed",
+            "make the weight plain: torch.nn.utils.remove_weight_norm(layer).\n",
+        ),
         ("--trainer.accelerator tpuu", "auto, cpu, gpu"),
         ("--trainer.accelerator gpu", "no CUDA device"),
         ("--runs /proc/runs", "cannot be written to"),

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Final
 
 import torch
-from spikingjelly.activation_based.neuron import BaseNode
 from torch import Tensor
 from torch import nn
 
 from lightning_snn._name_matching import Match
 from lightning_snn.errors import ArtifactError
 from lightning_snn.errors import nearest
+from lightning_snn.neurons import is_neuron
 
 COUNTER: Final = "num_batches_tracked"
 """A tensor of batch norm that nothing we do depends on; older files lack it."""
@@ -83,7 +83,7 @@ def _of_neurons(network: nn.Module) -> set[str]:
     """Return the tensors that a file may lack: those of neurons, and batch norm's counter."""
     found = {name for name in network.state_dict() if name.rpartition(".")[2] == COUNTER}
     for name, module in network.named_modules():
-        if isinstance(module, BaseNode):
+        if is_neuron(module):
             found |= {f"{name}.{each}".lstrip(".") for each in module.state_dict()}
     return found
 

@@ -58,12 +58,10 @@ class SearchTask(Task):
                 raise
             raise SurgeryError(f"{error} Or keep what cannot be followed: --space.skip_unsupported true.") from error
         if not plan.groups:
-            first = (
-                ""
-                if self.config.space.prune_first
-                else " The first layer stays whole, as --space.prune_first false says."
-            )
-            raise SearchError(plan.why_empty(network) + first)
+            reason = plan.why_empty(network)
+            if not self.config.space.prune_first:
+                reason += " The first layer stays whole, as --space.prune_first false says."
+            raise SearchError(reason)
         return plan
 
     def _traced(self, network: nn.Module, skip_unsupported: bool) -> ChannelPlan:

@@ -293,7 +293,7 @@ def test_other_settings_under_the_same_name_are_refused(
         ("--network._target_ own_networks_for_tests.ThreeChannels", "does not take the data"),
         ("--network._target_ own_networks_for_tests.SevenClasses", "7 logits"),
         ("--network._target_ own_networks_for_tests.GroupNormed", "--space.skip_unsupported true"),
-        ("--network._target_ own_networks_for_tests.OnlyGroupNorms", "torch.nn or of spikingjelly's layer module.\n"),
+        ("--network._target_ own_networks_for_tests.OnlyGroupNorms", "or temporal effective batch norms.\n"),
         (
             "--network._target_ own_networks_for_tests.OnlyGroupNorms --space.skip_unsupported true",
             "has no channels to prune: those of 0, 3 stay, as they cannot be followed. Channels cannot be removed "

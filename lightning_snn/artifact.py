@@ -6,6 +6,7 @@ arguments, channels of every group, shape of an input, fingerprint of what the n
 computes then must be what was saved.
 """
 
+import copy
 import hashlib
 import json
 import tempfile
@@ -20,11 +21,13 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from safetensors.torch import save_file
+from spikingjelly.activation_based import functional
 from torch import Tensor
 from torch import nn
 
 from lightning_snn._wrappers import unwrapped
 from lightning_snn.errors import ArtifactError
+from lightning_snn.errors import SurgeryError
 from lightning_snn.fingerprint import fingerprint
 from lightning_snn.networks import NETWORKS
 from lightning_snn.networks import build_network
@@ -58,7 +61,6 @@ def save_artifact(
         ArtifactError: If ``folder`` holds something else, or a network of ``build_network`` was changed in a way that
             could not be loaded.
         NetworkError: If it is no network but a ``SpikingClassifier`` that holds one.
-        SurgeryError: If the channels of the network cannot be found.
     """
     folder, network = Path(folder), unwrapped(network)
     if folder.exists() and not (folder / ARCHITECTURE).is_file():
@@ -73,7 +75,7 @@ def save_artifact(
     architecture = {
         "format": FORMAT,
         **built,
-        "widths": {group.name: group.width for group in channel_groups(network, example, skip_unsupported=True)},
+        "widths": _widths(network, example),
         "example_shape": list(example.shape),
         FINGERPRINT: fingerprint(network, example),
     }
@@ -89,6 +91,14 @@ def save_artifact(
         if folder.exists():
             folder.rename(old)
         fresh.rename(folder)
+
+
+def _widths(network: nn.Module, example: Tensor) -> dict[str, int]:
+    """Return the channels of each group; none of a network whose channels nobody can follow, so that none are cut."""
+    try:
+        return {group.name: group.width for group in channel_groups(network, example, skip_unsupported=True)}
+    except SurgeryError:
+        return {}
 
 
 def _check_names(network: nn.Module, family: str, arguments: Mapping[str, Any]) -> None:
@@ -178,6 +188,9 @@ def _compare(folder: Path, architecture: Mapping[str, Any], network: nn.Module, 
 
 def _cut_to(network: nn.Module, widths: Mapping[str, int], example: Tensor) -> nn.Module:
     """Copy a network with the first channels of each group; the weights of those that were kept come later."""
+    if not widths:
+        functional.reset_net(network)
+        return copy.deepcopy(network)
     plan = ChannelPlan.trace(network, example, skip_unsupported=True)
     full = {group.name: group.width for group in plan.groups}
     odd = sorted(set(widths) - set(full))

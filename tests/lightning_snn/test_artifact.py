@@ -363,3 +363,18 @@ def test_the_digest_is_of_the_network_and_not_of_its_figures_or_place(tmp_path: 
     assert found[0] == found[1] != found[2]
     with pytest.raises(ArtifactError, match="No network is saved in"):
         digest_of_artifact(tmp_path / "four")
+
+
+def test_a_network_whose_channels_cannot_be_followed_is_saved_as_it_is(tmp_path: Path) -> None:
+    def weight_normed(seed: int) -> nn.Module:
+        network = residual(seed)
+        nn.utils.parametrizations.weight_norm(network.conv2)
+        return network
+
+    network, other = weight_normed(0), weight_normed(1)
+    before = {name: value.clone() for name, value in other.state_dict().items()}
+    save_artifact(tmp_path / "saved", network, EXAMPLE)
+    loaded = load_artifact(tmp_path / "saved", other)
+    x_TBCHW = torch.rand(2, 3, 1, 4, 4)
+    assert torch.equal(run_network(loaded, x_TBCHW), run_network(network.eval(), x_TBCHW))
+    assert all(torch.equal(value, before[name]) for name, value in other.state_dict().items())

@@ -144,7 +144,8 @@ class Task:
                     in_channels=channels,
                     **network.options,
                 )
-            options = {"image_size": self.data.sample_shape[-1], **network.options}
+            rows, columns = self.data.sample_shape[-2:]
+            options = {"image_size": rows if rows == columns else [rows, columns], **network.options}
             return build_network(network.name, num_classes=self.data.num_classes, in_channels=channels, **options)
 
     def load(self, folder: Path) -> nn.Module:

@@ -9,6 +9,7 @@ from typing import Final
 
 from torch import nn
 
+from lightning_snn._options import as_meant
 from lightning_snn._options import wrong_option
 from lightning_snn.errors import NetworkError
 from lightning_snn.errors import nearest
@@ -46,13 +47,23 @@ def build_network(name: str, *, num_classes: int, in_channels: int, **options: A
         options: Further arguments of the family, such as ``image_size`` or ``tau``.
 
     Raises:
-        NetworkError: If the name or an option is unknown.
+        NetworkError: If the name or an option is unknown, an option is out of its range, or the network so large
+            that there is no memory for it.
     """
     if name not in NETWORKS:
         raise NetworkError(f"No network is called {name!r}. {nearest(name, NETWORKS)}")
     build = pkgutil.resolve_name(NETWORKS[name])
-    _refuse_unknown_options(name, build, options)
-    network: nn.Module = build(name, num_classes=num_classes, in_channels=in_channels, **options)
+    wrong = wrong_option(f"Network {name!r}", build, options, ("name", "num_classes", "in_channels"))
+    if wrong is not None:
+        raise NetworkError(wrong)
+    options = as_meant(build, options)
+    try:
+        network: nn.Module = build(name, num_classes=num_classes, in_channels=in_channels, **options)
+    except (RuntimeError, MemoryError, OverflowError) as error:  # all that PyTorch can find wrong here
+        raise NetworkError(
+            f"Network {name!r} needs more memory than there is, with {options or 'its defaults'}. Choose a smaller "
+            "plan or image_size, or another network."
+        ) from error
     arguments = {"num_classes": num_classes, "in_channels": in_channels, **options}
     network.architecture = {"family": name, "arguments": arguments}  # type: ignore[assignment]  # modules hold tensors, mypy says
     return network
@@ -87,9 +98,3 @@ def build_own_network(target: str, *, num_classes: int, in_channels: int, **opti
     if not isinstance(network, nn.Module):
         raise NetworkError(f"{target} must return a torch.nn.Module, found {type(network).__name__}.")
     return network
-
-
-def _refuse_unknown_options(name: str, build: Any, options: Mapping[str, Any]) -> None:
-    wrong = wrong_option(f"Network {name!r}", build, options, ("name", "num_classes", "in_channels"))
-    if wrong is not None:
-        raise NetworkError(wrong)

@@ -85,6 +85,19 @@ def test_sets_that_never_change_leave_no_note(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("sensor", "image_size"), [((9, 14), [9, 14]), ((14, 9), [14, 9]), ((9, 9), 9)], ids=["wide", "high", "square"]
+)
+def test_networks_are_built_for_the_rows_and_columns_of_the_sensor(
+    sensor: tuple[int, int], image_size: object, tmp_path: Path
+) -> None:
+    for number in range(10):
+        file = tmp_path / "ab"[number % 2] / f"{number}.npz"
+        write_array(file, toy_events(number, sensor), height=sensor[0], width=sensor[1])
+    task = Task(TrainConfig(data=DataConfig(name="event_folder", root=str(tmp_path))))
+    assert task.new_network().architecture["arguments"]["image_size"] == image_size
+
+
 def test_a_gpu_is_refused_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert device_for("auto") == device_for("cpu") == torch.device("cpu")

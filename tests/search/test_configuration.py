@@ -213,6 +213,20 @@ def test_a_digest_does_not_depend_on_order_but_on_every_value() -> None:
     assert re.fullmatch(r"[0-9a-f]{10}", digest({}))
 
 
+@pytest.mark.parametrize("key", ["network.options.tau", "strategy.options.a", "data.options.drop"])
+def test_a_number_is_the_same_option_however_it_is_written(key: str) -> None:
+    whole, point, other = (loaded(f"--{key}", value) for value in ("2", "2.0", "2.5"))
+    assert run_name(whole) == run_name(point) != run_name(other)
+    assert shared_folders(whole) == shared_folders(point)
+    assert identity(whole) == identity(point)
+
+
+def test_only_options_are_numbers_of_no_type() -> None:
+    assert digest({"a": 2}) != digest({"a": 2.0})
+    assert digest({"options": {"a": True}}) != digest({"options": {"a": 1}})
+    assert digest({"options": {"plan": [2, "M"]}}) == digest({"options": {"plan": [2.0, "M"]}})
+
+
 def test_a_run_is_named_after_what_it_does() -> None:
     assert re.fullmatch(r"digits-vgg_small-ddpg-0\.5-s0-[0-9a-f]{10}", run_name(loaded()))
     other = loaded("--strategy", "tpe", "--data", "cifar10", "--network", "vgg16", "budget.target=0.25", "seed=7")

@@ -210,7 +210,7 @@ def test_the_data_are_found_where_the_run_found_them(
 
 
 def test_a_training_records_where_its_data_are(tmp_path: Path) -> None:
-    assert train.main([*TINY, f"runs={tmp_path}", "training.epochs=1", "data.root=/of/no/use/to/digits"]) == 0
+    assert train.main([*TINY, f"runs={tmp_path}", "data.root=/of/no/use/to/digits"]) == 0
     (folder,) = tmp_path.iterdir()
     assert json.loads((folder / "settings.json").read_text())["data"]["root"] == "/of/no/use/to/digits"
 

@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from conf.groups import GROUPS
+from conf.groups import choices
 from conf.identity import digest
 from conf.identity import identity
-from conf.loading import GROUPS
-from conf.loading import choices
 from conf.loading import parse_arguments
 from conf.schema import ConfigError
 from conf.schema import SearchConfig
@@ -93,7 +93,8 @@ def test_every_spelling_says_the_same(key: str, value: str) -> None:
     [
         (["--strategy", "tpe"], "strategy.name", "tpe"),
         (["strategy=tpe"], "strategy.name", "tpe"),
-        (["--strategy", "tpe", "--strategy", "gp"], "strategy.name", "gp"),  # the last one counts
+        (["--strategy", "tpe", "--strategy", "tpe"], "strategy.name", "tpe"),  # twice the same is no question
+        (["--strategy", "tpe", "--strategy.name", "tpe"], "strategy.name", "tpe"),
         (["--strategy.evaluations", "7", "--strategy", "tpe"], "strategy.evaluations", 7),  # in whatever order
         (["--strategy", "spear"], "budget.projection", False),  # a group may set values of others
         (["--strategy", "spear", "budget.projection=on"], "budget.projection", True),
@@ -104,7 +105,6 @@ def test_every_spelling_says_the_same(key: str, value: str) -> None:
         (["--experiment", "null"], "data.name", "digits"),
         (["--experiment", "cifar10_first"], "network.name", "vgg_compact"),
         (["--experiment", "cifar10_first"], "data.name", "cifar10"),
-        (["--experiment", "cifar10_first", "--experiment", "none"], "data.name", "digits"),
         (["--experiment", "cifar10_first", "--network", "vgg11"], "network.name", "vgg11"),
         (["--experiment", "cifar10_first", "data.train_samples=null"], "data.train_samples", None),
         (["--budget.target", "0.25"], "budget.target", 0.25),
@@ -178,6 +178,11 @@ def test_nothing_else_changes_with_a_setting() -> None:
         (["--strategy.options.x", "${seed}"], "strategy.options.x cannot be used: '${seed}' is neither"),
         (["--strategy.options.x", "[1,"], "strategy.options.x cannot be used: '[1,' is neither"),
         (["--strategy.options.x", "a: b: c"], "strategy.options.x cannot be used: 'a: b: c' is neither"),
+        (["--seed", "1", "seed=2"], "--seed 1 and --seed 2 were given both. Leave one out."),
+        (["--strategy", "tpe", "--strategy", "gp"], "--strategy tpe and --strategy gp were given both."),
+        (["--data", "cifar10", "--data.name", "digits"], "--data cifar10 and --data.name digits were given both."),
+        (["--experiment", "cifar10_first", "--experiment", "none"], "were given both. Leave one out."),
+        (["--strategy.options.x", "1", "--strategy.options.x", "2"], "were given both. Leave one out."),
         (["--name", ""], "name is that of a folder below runs, found ''"),
         (["--name", "../other"], "name is that of a folder below runs"),
     ],

@@ -33,6 +33,7 @@ def help_text(usage: str, schema: type[TaskConfig], several: Mapping[str, str] =
     for group in (group for group in groups if group not in TITLES):
         lines.append(f"--{group}: {', '.join(choices(group)) or 'none'}")
     lines.append("--experiment path/to/mine.yaml: a file of your own, with the settings below and picks of files")
+    lines.append("--debug: where in the code a mistake was found, before the sentence about it")
     return "\n".join([*lines, "", *_settings(schema(), several)])
 
 

@@ -54,7 +54,7 @@ def test_the_same_settings_give_the_same_weights_and_example() -> None:
 
 
 def test_a_network_for_other_images_is_refused_before_anything_else() -> None:
-    with pytest.raises(NetworkError, match=r"does not take the data, \(4, 1, 1, 8, 8\)"):
+    with pytest.raises(NetworkError, match=r"does not take the data, \(4, 2, 1, 8, 8\)"):
         Task(TrainConfig(network=NetworkConfig(options={"image_size": 16})))
 
 

@@ -108,8 +108,8 @@ def load(
     groups = groups_of(schema)
     _refuse_given_twice(settings, groups)
     experiment = _experiment_of(settings)
-    picked = {group: name for group, name in experiment.picked.items() if group in groups}
-    picked |= {key: value for key, value in settings if key in groups and key != "experiment"}
+    said = {key: value for key, value in settings if key in groups and key != "experiment"}
+    picked = {**{group: name for group, name in experiment.picked.items() if group in groups}, **said}
     for group, name in picked.items():
         check_choice(group, name)
     values = _taken(_composed(root, picked), schema, "conf/")
@@ -118,6 +118,8 @@ def load(
             is_section = isinstance(recorded_values, Mapping)
             values[section] = {**values.get(section, {}), **recorded_values} if is_section else recorded_values
     own = _taken(experiment.values, schema, experiment.where)
+    for group in said:
+        own.get(group, {}).pop("name", None)  # else a name in the file would win over one of the command line
     where = ""
     try:
         config = OmegaConf.merge(OmegaConf.structured(schema), values)

@@ -70,6 +70,13 @@ def test_the_command_line_comes_after_the_file() -> None:
     assert (config.data.name, config.training.epochs, config.training.loss) == ("digits", 7, "mean")
 
 
+def test_a_name_of_the_command_line_comes_after_one_of_the_file() -> None:
+    name = written("network:\n  name: vgg16\n  time_steps: 3\n")
+    assert search("--experiment", name).network.name == "vgg16"
+    config = search("--experiment", name, "--network", "vgg11")
+    assert (config.network.name, config.network.time_steps) == ("vgg11", 3)
+
+
 def test_what_a_run_is_does_not_depend_on_where_its_experiment_lies() -> None:
     first, second = (identity(search("--experiment", written(MINE, name))) for name in ("a.yaml", "b/c.yml"))
     assert first == second

@@ -21,9 +21,9 @@ COMMANDS = [
 THEIRS = "raise ValueError('not to be run')"
 
 
-def run(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+def run(folder: Path, *arguments: str, ask: str | None = "--help") -> "subprocess.CompletedProcess[str]":
     environment = {**os.environ, "PYTHONPATH": str(OURS)}
-    command = [sys.executable, *arguments, "--help"]
+    command = [sys.executable, *arguments, *([ask] if ask else [])]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
@@ -58,6 +58,14 @@ def test_every_package_and_module_of_our_names_is_seen(theirs: str, command: str
     assert (found.returncode, found.stdout) == (2, "")
     assert found.stderr.startswith(f"error: {said.format(tmp_path)} of lightning-snn in ")
     assert found.stderr.count("\n") == 1
+
+
+def test_networks_of_the_current_folder_are_found_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "conf.py").write_text(THEIRS)
+    (tmp_path / "mine.py").write_text("def net():\n    raise OSError('found')\n")
+    found = run(tmp_path, "-P", "-m", "lightning_snn.train", "--network._target_", "mine.net", ask=None)
+    assert (found.returncode, found.stdout) == (2, "")
+    assert found.stderr == "error: mine.net raised OSError in mine.py, line 2: found.\n"
 
 
 @pytest.mark.parametrize("name", ["conf", "search", "runs"])

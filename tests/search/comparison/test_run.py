@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from conf.loading import later_wins
 from search import ablate
 from search import cli
 from search import compare
@@ -29,7 +30,7 @@ FILES = {"compare.html", "compare.json", "compare.md", "compare.tex", "plan.json
 
 
 def command(runs: Path, *more: str) -> list[str]:
-    return [*TINY, *CHOICE, "--runs", str(runs), "--name", "side-by-side", *more]
+    return later_wins([*TINY, *CHOICE, "--runs", str(runs), "--name", "side-by-side", *more])
 
 
 def start(arguments: list[str]) -> "subprocess.Popen[bytes]":

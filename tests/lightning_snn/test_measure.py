@@ -249,7 +249,7 @@ def test_a_network_of_another_image_size_is_one_sentence(tmp_path: Path, capsys:
     save_artifact(tmp_path / "net", network, torch.zeros(2, 1, 1, 16, 16))
     assert measure.main([str(tmp_path / "net"), *DIGITS]) == 2
     error = capsys.readouterr().err
-    assert "does not take the data, (2, 1, 1, 8, 8)" in error
+    assert "does not take the data, (2, 3, 1, 8, 8)" in error
     assert error.count("\n") == 1
 
 

@@ -167,8 +167,8 @@ def check_wandb(runs: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (["--strategy", "ddpg"], "found --strategy. Write --strategies"),
-        (["--seed", "3"], "found --seed. Write --seeds"),
+        (["--strategy", "ddpg"], "found strategy. Write --strategies"),
+        (["--seed", "3"], "found seed. Write --seeds"),
         (["--targets", "0.3"], "targets and budget.target were given both"),
         (["--strategies", "ddgp,random"], "No strategy is called 'ddgp'. Did you mean 'ddpg'?"),
         (["--strategies", "random,random"], "strategies are named once each, found more than once: random"),

@@ -112,9 +112,11 @@ def _go_on(row: "Row", given: argparse.Namespace, data: Path, started: float) ->
     from _paper_work import time_limit
     from rich.console import Console
 
+    from lightning_snn.task import identified
+
     console = Console(soft_wrap=True)
     carried = Carried(row.name, given.work, given.state)
-    configs = row.configs(carried.folder / "runs", data)
+    configs = {name: identified(each) for name, each in row.configs(carried.folder / "runs", data).items()}
     continued = carried.receive()
     check_settings(carried.folder, configs)
     ledger = Ledger(carried.folder / "ledger.json")

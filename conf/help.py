@@ -14,6 +14,7 @@ from conf.groups import choices
 from conf.loading import groups_of
 from conf.schema import TaskConfig
 from conf.schema import TrainingConfig
+from conf.schema import settings_in
 
 TITLES = {"strategy": "Strategies", "pruning": "Pruners", "data": "Data sets", "network": "Networks"}
 """Groups whose names are explained, in this order; the others are only listed."""
@@ -44,7 +45,7 @@ def _given(group: str, several: Mapping[str, str]) -> str:
 def _settings(config: TaskConfig, several: Mapping[str, str]) -> list[str]:
     """Return a line for each setting, and one for each key of all recipes, whose values come with the data."""
     settings, recipes = _leaves(config), []
-    for each in dataclasses.fields(config):
+    for each in settings_in(config):
         value = getattr(config, each.name)
         if isinstance(value, TrainingConfig):
             recipes.append(f"{each.name}.*")

@@ -1,4 +1,4 @@
-"""What a run is: the settings that shape its numbers, and short names made of them."""
+"""What a run is: the settings that shape its numbers, what data and networks hold, and short names made of them."""
 
 import dataclasses
 import hashlib
@@ -39,11 +39,19 @@ def _one_spelling(values: Any, is_option: bool = False) -> Any:
 
 
 def identity(config: RunConfig) -> dict[str, Any]:
-    """Return what makes a run the run it is: all settings but those that only say where and how it is carried out."""
+    """Return what makes a run the run it is: all settings but those that only say where and how it is carried out.
+
+    Data and networks count by content and not by the places they lie at. Where it is not known, in runs that were made
+    before it was recorded, the place of a dense network that was given stands for it.
+    """
     values = dataclasses.asdict(config)
     for key in ("name", "runs", "threads", "logger", "workers", "task", "reference"):
         values.pop(key, None)
     del values["data"]["root"]
+    if config.content.is_known:
+        del values["baseline"]["artifact"]
+    else:
+        del values["content"]
     values.get("estimator", {}).pop("workers", None)
     if values.get("pruning", {}).get("name") == "none":
         for section in ("pruning", "finetuning", "baseline"):
@@ -51,10 +59,15 @@ def identity(config: RunConfig) -> dict[str, Any]:
     return values
 
 
+def places(config: RunConfig) -> dict[str, Any]:
+    """Return where data and networks lie, by setting: what a run records beside its identity."""
+    return {"data.root": config.data.root, "baseline.artifact": config.baseline.artifact}
+
+
 def run_name(config: RunConfig, *parts: str) -> str:
     """Return the folder name of a run, ``data-network-<parts>-s<seed>-<hash>``, or the one that was given.
 
-    The same settings find their run again.
+    The same settings and content find their run again.
     """
     if config.name is not None:
         return config.name
@@ -69,5 +82,5 @@ def network_name(config: TaskConfig) -> str:
 def dense_folder(config: RunConfig) -> Path:
     """Return the folder of a configuration's dense network, named by all that shapes it: runs that need it share it."""
     settings = identity(config)
-    shaping = ("seed", "data", "network", "training", "baseline", "trainer")
-    return Path(config.runs) / "_shared" / digest({key: settings[key] for key in shaping})
+    shaping = ("seed", "data", "network", "training", "baseline", "trainer", "content")
+    return Path(config.runs) / "_shared" / digest({key: settings[key] for key in shaping if key in settings})

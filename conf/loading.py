@@ -22,10 +22,12 @@ from conf.identity import leaves
 from conf.schema import AblateConfig
 from conf.schema import CompareConfig
 from conf.schema import ConfigError
+from conf.schema import ImportConfig
 from conf.schema import MeasureConfig
 from conf.schema import SearchConfig
 from conf.schema import TaskConfig
 from conf.schema import TrainConfig
+from conf.schema import settings_in
 
 SHORT = {"lr": "learning_rate", "wd": "weight_decay", "T": "time_steps"}
 """Usual short names, to suggest the setting that is meant."""
@@ -221,7 +223,7 @@ def _refuse_unknown_in_file(key: str, value: Any, known: set[str], where: str) -
         )
         found = "nothing" if value is None else repr(value)
         raise ConfigError(f"{key} in {where} is a section, found {found}. Write its settings below it, indented{pick}.")
-    if any(key in _keys(schema(), "") for schema in (CompareConfig, AblateConfig, MeasureConfig)):
+    if any(key in _keys(schema(), "") for schema in (CompareConfig, AblateConfig, MeasureConfig, ImportConfig)):
         raise ConfigError(f"{key} in {where} is for one command alone. Give it on the command line, as --{key}.")
     raise ConfigError(f"No setting is called {key!r}, found in {where}. {_nearest_key(key, sorted(known), GROUPS)}")
 
@@ -246,7 +248,7 @@ def _nearest_key(key: str, known: Sequence[str], groups: Sequence[str]) -> str:
 
 
 def _keys(config: Any, prefix: str) -> Iterable[str]:
-    for each in dataclasses.fields(config):
+    for each in settings_in(config):
         value = getattr(config, each.name)
         if dataclasses.is_dataclass(value):
             yield from _keys(value, f"{prefix}{each.name}.")

@@ -3,8 +3,10 @@
 import math
 import re
 from collections import Counter
+from dataclasses import Field
 from dataclasses import dataclass
 from dataclasses import field
+from dataclasses import fields
 from typing import Any
 
 
@@ -330,6 +332,23 @@ class TaskConfig:
 
 
 @dataclass
+class ContentConfig:
+    """What data and networks are, beyond what they are called: digests that a run finds, no settings of anybody's."""
+
+    data: str | None = None
+    """All samples, their classes and split."""
+    network: str | None = None
+    """What the dense network computes, and the values it starts with."""
+    baseline: str | None = None
+    """The files in ``baseline.artifact``; null: there is none."""
+
+    @property
+    def is_known(self) -> bool:
+        """Tell whether a run has looked; runs of earlier versions have not."""
+        return self.data is not None
+
+
+@dataclass
 class RunConfig(TaskConfig):
     """A run that trains: how, where it lies, and who else gets its numbers."""
 
@@ -342,6 +361,7 @@ class RunConfig(TaskConfig):
     finetuning: TrainingConfig = field(default_factory=TrainingConfig)
     baseline: BaselineConfig = field(default_factory=BaselineConfig)
     logger: LoggerConfig = field(default_factory=LoggerConfig)
+    content: ContentConfig = field(default_factory=ContentConfig, metadata={"is_setting": False})
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -391,6 +411,20 @@ class MeasureConfig(TaskConfig):
 
 
 @dataclass
+class ImportConfig(TaskConfig):
+    """One call of ``python -m lightning_snn.import_weights``."""
+
+    file: str = ""
+    """File of weights: of PyTorch, Lightning or safetensors."""
+    out: str | None = None
+    """Folder for the network; null: ``imported/``, and the file's name without its ending."""
+    part: str | None = None
+    """Which weights of the file, where several fit; a wrong one lists them."""
+    drop_unexpected: bool = False
+    """Whether tensors of the file that the network does not have are left out; else they are an error."""
+
+
+@dataclass
 class SearchConfig(RunConfig):
     """One run of ``python -m search``."""
 
@@ -409,6 +443,11 @@ class SearchConfig(RunConfig):
                 f"trainer.devices={self.trainer.devices}, trainer.compile={self.trainer.compile}. Use "
                 "estimator.workers; a dense network of python -m lightning_snn.train can be its baseline.artifact."
             )
+
+
+def settings_in(section: Any) -> list["Field[Any]"]:
+    """Return the fields of a section, a class or an instance, that are for users to set."""
+    return [each for each in fields(section) if each.metadata.get("is_setting", True)]
 
 
 def _at_least(key: str, value: float, least: float) -> None:

@@ -11,13 +11,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from datamodules import _array_advice
+from datamodules._array_advice import WANTED
 from datamodules._raw_events import Column
 from datamodules._raw_events import Malformed
 from datamodules._raw_events import RawEvents
 from datamodules._raw_events import column
 
 COLUMNS = ("x", "y", "t", "p")
-WANTED = "Save x, y, t (microseconds) and p as integers, in one structured array or, in .npz, under these names."
+PICKLE = b"\x80"
+"""First byte of every pickle that Python 3 writes."""
+OBJECTS = "Object arrays cannot be loaded"
+"""What NumPy says of a pickle inside a .npy."""
 
 
 def parse_npy(data: bytes) -> RawEvents:
@@ -77,18 +82,26 @@ def load_npy(data: bytes) -> NDArray[Any]:
     Raises:
         Malformed: If the file is damaged, or holds Python objects.
     """
+    if data.startswith(PICKLE):
+        raise Malformed("a pickle, which may hold code", _array_advice.for_objects())
     if not data.startswith(np.lib.format.MAGIC_PREFIX):
         raise Malformed(f"{data[:8]!r} at byte 0 instead of the mark of NumPy's .npy")
     try:
         array: NDArray[Any] = np.load(io.BytesIO(data), allow_pickle=False)
     except Exception as error:  # of a damaged header NumPy raises a dozen kinds
-        raise Malformed(f"a damaged .npy, or one of Python objects ({' '.join(str(error).split())})") from error
+        reason = " ".join(str(error).split())
+        if reason.startswith(OBJECTS):
+            raise Malformed("an array of Python objects, which may hold code", _array_advice.for_objects()) from error
+        raise Malformed(f"a damaged .npy ({reason})") from error
     return array
 
 
 def _of_array(array: NDArray[Any], sensor_HW: tuple[int, int] | None) -> RawEvents:
     if array.dtype.names is None or not set(COLUMNS) <= set(array.dtype.names):
-        raise Malformed(f"an array of {array.dtype} and shape {array.shape} without the fields x, y, t and p", WANTED)
+        raise Malformed(
+            f"an array of {array.dtype} and shape {array.shape} without the fields x, y, t and p",
+            _array_advice.for_fields(array.dtype.names, array.shape),
+        )
     return _of_columns({name: array[name] for name in COLUMNS}, sensor_HW)
 
 
@@ -96,7 +109,8 @@ def _of_columns(arrays: Mapping[str, NDArray[Any]], sensor_HW: tuple[int, int] |
     shape = arrays["x"].shape
     for name, array in arrays.items():
         if array.dtype.kind not in "iub" or array.shape != shape or array.ndim != 1:
-            raise Malformed(f"{array.dtype} of shape {array.shape} for {name}", WANTED)
+            advice = _array_advice.for_column(name, array.dtype) if array.shape == shape and array.ndim == 1 else WANTED
+            raise Malformed(f"{array.dtype} of shape {array.shape} for {name}", advice)
     x_E, y_E, t_E, p_E = (integers(arrays[name]) for name in COLUMNS)
     return RawEvents(x_E, y_E, t_E, p_E, sensor_HW)
 

@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from datamodules._announcement import Announcement
+from datamodules._digests import FileDigests
 from datamodules._source import Source
 from datamodules._split import stratified_choice
 from datamodules._streams import Stream
@@ -19,7 +21,6 @@ from datamodules._streams import generator_for
 from datamodules.errors import DataError
 from datamodules.recordings import SUFFIXES
 from datamodules.recordings import Recording
-from datamodules.recordings import fingerprint
 
 
 class Listed(NamedTuple):
@@ -88,12 +89,24 @@ def list_recordings(folder: Path, suffixes: Container[str]) -> list[Path]:
     return paths
 
 
-def as_sources(folder: Path, listed: Sequence[Listed], read: Callable[[Path], Recording]) -> list[Source]:
-    """Return files as the sources of a data module, named by their paths below ``folder``."""
-    return [
-        Source(path.relative_to(folder).as_posix(), label, fingerprint(path), partial(read, path))
-        for path, label in listed
-    ]
+def as_sources(
+    folder: Path, listed: Sequence[Listed], read: Callable[[Path], Recording], digests: FileDigests
+) -> list[Source]:
+    """Return files as the sources of a data module, named by their paths below ``folder``.
+
+    Args:
+        folder: That they are named by.
+        listed: The files.
+        read: Reads one of them, when it is needed.
+        digests: Tell their content.
+    """
+    announce = Announcement(f"looking whether {folder} has changed", f"looked whether {folder} has changed")
+    announce(0, len(listed))
+    sources = []
+    for path, label in listed:
+        sources.append(Source(path.relative_to(folder).as_posix(), label, digests(path), partial(read, path)))
+        announce(len(sources), len(listed))
+    return sources
 
 
 def hold_out(listed: Sequence[Listed], share: int, seed: int) -> tuple[list[Listed], list[Listed]]:

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Column = NDArray[np.int64]
+GET_AGAIN = "Get the file again, or remove it."
+"""What to do with a damaged file."""
 
 
 class RawEvents(NamedTuple):
@@ -28,7 +30,7 @@ class RawEvents(NamedTuple):
 class Malformed(Exception):
     """The bytes are not what the format says. The caller knows the file, and names it."""
 
-    def __init__(self, found: str, advice: str = "Get the file again, or remove it.") -> None:
+    def __init__(self, found: str, advice: str = GET_AGAIN) -> None:
         """Say what was found (it follows "found"), and what to do (a sentence)."""
         super().__init__(found)
         self.found = found

@@ -13,7 +13,7 @@ class Source(NamedTuple):
     """As a user finds it: the path below the data set's folder, and the part of the file where it is only a part."""
     label: int
     """Class, from 0."""
-    fingerprint: str
-    """Changes whenever :meth:`read` would give other events: size and time of the file, or a hash of it."""
+    digest: str
+    """Of the content that :meth:`read` makes events of."""
     read: Callable[[], Recording]
     """Raises ``RecordingError`` where the recording cannot be read."""

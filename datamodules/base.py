@@ -105,9 +105,13 @@ class BaseDataModule(LightningDataModule, ABC):
         """Recordings that could not be read and were left out, as far as splits have been read."""
 
     @property
-    def contents(self) -> str | None:
-        """Return a digest of which samples lie in which split; None for a set that is always the same."""
-        return None
+    @abstractmethod
+    def contents(self) -> str:
+        """Return a digest of all samples, their classes, and which split they lie in.
+
+        Work is reused where it is the same, so it is one of content: names, sizes and times will not do. The test
+        split is read for it, but not looked at. :mod:`datamodules._digests` helps.
+        """
 
     @property
     def sizes(self) -> dict[str, int]:

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 from typing import ClassVar
+from typing import Final
 
 import numpy as np
 import torch
@@ -17,6 +18,8 @@ from torchvision.datasets.utils import calculate_md5
 
 from datamodules._augment import random_crop
 from datamodules._cutout import cut_squares
+from datamodules._digests import FileDigests
+from datamodules._digests import digest_of
 from datamodules._download import DownloadError
 from datamodules._download import download_beside
 from datamodules._loading import Samples
@@ -25,6 +28,9 @@ from datamodules._randaugment import randaugment
 from datamodules.base import BaseDataModule
 from datamodules.base import at_least
 from datamodules.errors import DataError
+
+DIGESTS: Final = FileDigests()
+"""Of the files that this process has read: all seeds have the same ones."""
 
 
 class CIFARDataModule(BaseDataModule):
@@ -102,6 +108,12 @@ class CIFARDataModule(BaseDataModule):
         for file, _ in self._files(train=True) + self._files(train=False):
             if file not in present:  # the test split too: better now than after a long search
                 raise self._unusable(self.folder / file, "no such file")
+
+    @property
+    def contents(self) -> str:
+        """Return a digest of the files of both splits."""
+        names = [name for test in (False, True) for name, _ in self._files(train=not test)]
+        return digest_of([[name, DIGESTS(self.folder / name)] for name in names])
 
     def read_train(self) -> Samples:
         """Read the training files; the test file need not even exist."""

@@ -13,6 +13,7 @@ from sklearn.datasets import load_digits
 from torch import Tensor
 
 from datamodules._augment import random_crop
+from datamodules._digests import digest_of_arrays
 from datamodules._loading import Samples
 from datamodules._split import stratified_choice
 from datamodules._streams import Stream
@@ -77,6 +78,11 @@ class DigitsDataModule(BaseDataModule):
             test_samples=test_samples,
             augment=augment,
         )
+
+    @property
+    def contents(self) -> str:
+        """Return a digest of the images and labels of both splits."""
+        return digest_of_arrays(array for test in (False, True) for array in read_digits(self.seed, test=test))
 
     def read_train(self) -> Samples:
         """Return the images outside the test split."""

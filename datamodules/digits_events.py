@@ -38,7 +38,7 @@ class DigitsEventsDataModule(EventDataModule):
             Source(
                 name=f"image {row}",
                 label=int(label),
-                fingerprint=hashlib.sha256(image_HW.tobytes()).hexdigest(),
+                digest=hashlib.sha256(image_HW.tobytes()).hexdigest(),
                 read=functools.partial(_recording, simulated, position),
             )
             for position, (row, image_HW, label) in enumerate(zip(*digits, strict=True))

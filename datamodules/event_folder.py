@@ -1,5 +1,6 @@
 """A user's own recordings: one folder a class, with or without a split of their own."""
 
+import re
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -21,10 +22,15 @@ from datamodules.recordings import read_recording
 
 TEST_SHARE = 5
 """Ours, as for digits: one recording in five is for testing where the user has not split them."""
+TRAINING = re.compile(r"(train|training|trn|trainval)[ _-]?(set|data|split)?", re.IGNORECASE)
+HELD_OUT = re.compile(
+    r"(test|testing|tst|holdout|val|valid|validation|dev|eval|evaluation)[ _-]?(set|data|split)?", re.IGNORECASE
+)
+"""What folders of a split are usually called: two classes of such names are not believed."""
 
 
 class EventFolderDataModule(EventDataModule):
-    """Recordings in ``root/<class>/``, or in ``root/train/<class>/`` and ``root/test/<class>/``.
+    """Recordings in ``root/<class>/``, or in ``root/train/<class>/`` and ``root/test/<class>/``, in any capitals.
 
     Classes are the folders' names in alphabetical order. Formats may be mixed, all of one sensor.
     """
@@ -105,17 +111,18 @@ class EventFolderDataModule(EventDataModule):
     def split_policy(self) -> str:  # type: ignore[override]  # it is for the folder to say
         """Say how the recordings are split."""
         drawn = f"a fifth of every class, drawn by seed and kept in {split_file(TEST_SHARE, self.seed)} beside the data"
-        test = "the folder test" if self._is_split else drawn
+        test = drawn if self._split is None else f"the folder {self._split[1].name}"
         return f"test: {test}; validation: carved from the others, by class and seed"
 
     @cached_property
     def class_names(self) -> tuple[str, ...]:
         """Return the names of the classes, in the order of their numbers."""
-        names = tuple(path.name for path in subfolders(self.root / "train" if self._is_split else self.root))
+        folder = self.root if self._split is None else self._split[0]
+        names = tuple(path.name for path in subfolders(folder))
         if len(names) < 2:
             raise DataError(
-                f"Recordings must lie in a folder for each class, two or more: found {len(names)} in {self.root}. "
-                "Name as root the folder that holds these."
+                f"Recordings must lie in a folder for each class, two or more: found {len(names)} in {folder}. "
+                "Put those of each class into a folder of its own, and name as root the folder that holds these."
             )
         return names
 
@@ -125,26 +132,36 @@ class EventFolderDataModule(EventDataModule):
         return len(self.class_names)
 
     @cached_property
-    def _is_split(self) -> bool:
-        names = {path.name for path in subfolders(self.root)}
-        if not {"train", "test"} <= names:
-            return False
-        if others := sorted(names - {"train", "test"}):
+    def _split(self) -> tuple[Path, Path] | None:
+        """Return the folders of training and test recordings; None where the user has not split them."""
+        folders = subfolders(self.root)
+        training = [path for path in folders if TRAINING.fullmatch(path.name)]
+        held_out = [path for path in folders if HELD_OUT.fullmatch(path.name)]
+        if not training or not held_out:
+            return None
+        if [path.name.lower() for path in (*training, *held_out)] != ["train", "test"]:
+            found = ", ".join(path.name for path in sorted((*training, *held_out)))
             raise DataError(
-                f"Folders train and test must be alone where they are the split: found {self.root / others[0]} beside "
-                "them. Move it out, or rename classes of these names."
+                f"A split of your own is two folders, train and test, in {self.root}: found {found}. Call the two so, "
+                "with all that is not for testing in train, where validation data are carved from; if these folders "
+                "are classes, give one of them another name."
             )
-        return True
+        if others := [path for path in folders if path not in (*training, *held_out)]:
+            raise DataError(
+                f"Folders train and test must be alone where they are the split: found {others[0]} beside them. Move "
+                "it out, or rename classes of these names."
+            )
+        return training[0], held_out[0]
 
     def _listed(self, *, test: bool) -> list[Listed]:
-        if self._is_split:
-            return list_classes(self.root / ("test" if test else "train"), self.class_names)
+        if self._split is not None:
+            return list_classes(self._split[int(test)], self.class_names)
         listed = list_classes(self.root, self.class_names)
         return held_out(self.root, listed, share=TEST_SHARE, seed=self.seed)[int(test)]
 
     def sources(self, *, test: bool) -> list[Source]:
         """List the recordings of a split."""
-        return as_sources(self.root, self._listed(test=test), self._read)
+        return as_sources(self.root, self._listed(test=test), self._read, self.digests)
 
     @cached_property
     def _first(self) -> tuple[Path | None, tuple[int, int]]:

@@ -68,7 +68,7 @@ class PublicEventsDataModule(EventDataModule):
 
     def sources(self, *, test: bool) -> list[Source]:
         """List the recordings of a split."""
-        return as_sources(self.folder, self.listed(test=test), self.read)
+        return as_sources(self.folder, self.listed(test=test), self.read, self.digests)
 
     def _download(self) -> None:
         from tonic import datasets  # GPL, and slow to import

@@ -4,10 +4,6 @@ Axes: N recordings, B batch, T time steps, C channels (polarities), H rows, W co
 """
 
 import functools
-import hashlib
-import json
-import sys
-import time
 import warnings
 from abc import ABC
 from abc import abstractmethod
@@ -18,6 +14,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from datamodules._announcement import Announcement
+from datamodules._digests import FileDigests
+from datamodules._digests import digest_of
 from datamodules._event_augment import augment_frames
 from datamodules._event_variation import CountingSampler
 from datamodules._event_variation import Variation
@@ -41,8 +40,6 @@ __all__ = ["EventDataModule", "Source"]
 
 LISTED = 10
 """Bad recordings that a warning names; the attribute ``skipped`` names all."""
-LONG_S = 2.0
-"""A build of frames that takes longer is announced."""
 
 
 class EventDataModule(BaseDataModule, ABC):
@@ -56,7 +53,7 @@ class EventDataModule(BaseDataModule, ABC):
     sensor_HW: tuple[int, int]
     """Rows and columns of the sensor; known when ``setup`` is called, and the same for all recordings."""
     version: str
-    """Changes when the recordings of the data set do, other than in a way that their fingerprints show."""
+    """Changes when recordings come to be read otherwise: of that, the digests of their files show nothing."""
     flip: bool = False
     """Default of the option: whether a mirror image is still of its class."""
     roll: int = 2
@@ -149,7 +146,7 @@ class EventDataModule(BaseDataModule, ABC):
     def sources(self, *, test: bool) -> list[Source]:
         """List the recordings of the test split, or of the training split, always in the same order.
 
-        Nothing is read but names and fingerprints; for the training split, nothing at all of the test split.
+        Nothing is decoded; for the training split, nothing at all of the test split.
 
         Raises:
             DataError: If the data set is not there.
@@ -166,9 +163,15 @@ class EventDataModule(BaseDataModule, ABC):
 
     @property
     def contents(self) -> str:
-        """Return a digest of which recordings lie in which split."""
-        names = [[source.name for source in self.sources(test=test)] for test in (False, True)]
-        return hashlib.sha256(json.dumps(names).encode()).hexdigest()
+        """Return a digest of the recordings of each split: names, classes and content."""
+        listed = [[source[:3] for source in self.sources(test=test)] for test in (False, True)]
+        self.digests.save()
+        return digest_of(listed)
+
+    @functools.cached_property
+    def digests(self) -> FileDigests:
+        """Return the digests of files, as far as they are known from earlier."""
+        return FileDigests(self.cache)
 
     @property
     def sample_shape(self) -> tuple[int, ...]:
@@ -226,7 +229,7 @@ class EventDataModule(BaseDataModule, ABC):
             lambda recording: self.framing.frames(self._checked(recording)),
             shape=self.framing.shape(self.sensor_HW),
             skip=self.on_bad_file == "skip",
-            progress=_Announcement(self.name),
+            progress=Announcement(f"building frames of {self.name}", f"built frames of {self.name}"),
         )
 
     def _frames_of(self, sources: list[Source], *, test: bool) -> CachedFrames:
@@ -257,31 +260,6 @@ class EventDataModule(BaseDataModule, ABC):
         listed = "; ".join(f"{name} ({reason})" for name, reason in skipped[:LISTED])
         more = f"; and {len(skipped) - LISTED:,} more" if len(skipped) > LISTED else ""
         warnings.warn(f"skipped {len(skipped):,} of {total:,} recordings of {self.name}: {listed}{more}", stacklevel=2)
-
-
-class _Announcement:
-    """Two lines about a build of frames that takes long: when that is clear, and at its end."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._said = False
-        self._start_s = 0.0
-
-    def __call__(self, done: int, total: int) -> None:
-        if done == 0:
-            self._start_s = time.monotonic()
-            return
-        seconds = time.monotonic() - self._start_s
-        if self._said and done == total:
-            print(f"built frames of {self._name}: {total:,} recordings in {seconds:.0f} s", file=sys.stderr)
-        if not self._said and seconds > LONG_S:
-            self._said = True
-            left = seconds * (total - done) / done
-            print(
-                f"building frames of {self._name}: {total:,} recordings, about {left:.0f} s left",
-                file=sys.stderr,
-                flush=True,
-            )
 
 
 def _check(kind: str, types: type | tuple[type, ...], **options: object) -> None:

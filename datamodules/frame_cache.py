@@ -68,7 +68,7 @@ def cached_frames(
     Args:
         folder: Where sets of frames lie. Made where it is missing.
         key: All that shapes the frames besides the recordings, in JSON's plain values.
-        sources: The recordings; their names and fingerprints are part of the key.
+        sources: The recordings; their names and digests are part of the key.
         make: Turns a recording into frames of shape ``shape``.
         shape: ``(T, C, H, W)``.
         skip: Leave out recordings that raise ``RecordingError``. Which ones is remembered, until the key changes.
@@ -110,7 +110,7 @@ def cached_frames(
 
 
 def _full_key(key: Mapping[str, Any], sources: Sequence[Source], shape: tuple[int, ...]) -> dict[str, Any]:
-    listing = [[source.name, source.fingerprint] for source in sources]
+    listing = [[source.name, source.digest] for source in sources]
     return {
         **key,
         "format": FORMAT,

@@ -15,7 +15,6 @@ over is genuine, and followed.
 Axes: E events, H rows, W columns.
 """
 
-import os
 from collections.abc import Callable
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,9 +27,11 @@ from numpy.typing import NDArray
 
 from datamodules import _aedat2
 from datamodules import _aedat4
+from datamodules import _array_advice
 from datamodules import _arrays
 from datamodules import _n_mnist
 from datamodules import _prophesee
+from datamodules._raw_events import GET_AGAIN
 from datamodules._raw_events import Malformed
 from datamodules._raw_events import RawEvents
 from datamodules.errors import DataError
@@ -53,6 +54,11 @@ PARSERS: Final[Mapping[str, Callable[[bytes], RawEvents]]] = MappingProxyType(
 )
 SUFFIXES: Final = tuple(PARSERS)
 """Of the files that can be read."""
+
+OTHER_SENSOR: Final = (
+    f"{GET_AGAIN} In a folder of your own (event_folder), name the sensor that it was recorded with: "
+    "data.options.sensor=[rows,columns]."
+)
 
 MARKS: Final[Mapping[bytes, str]] = MappingProxyType(
     {
@@ -107,7 +113,7 @@ def parsed(path: Path, parser: Callable[[bytes], RawEvents], *, sensor_HW: tuple
         if not data:
             raise Malformed("an empty file")
         _compare_mark(path, data)
-        return _checked(parser(data), sensor_HW)
+        return _checked(parser(data), sensor_HW, saved_by_hand=parser in (_arrays.parse_npy, _arrays.parse_npz))
     except Malformed as error:
         raise unreadable(path, error.found, error.advice) from error
 
@@ -117,25 +123,14 @@ def unreadable(path: Path, found: str, advice: str) -> RecordingError:
     return RecordingError(f"The recording {path} cannot be read: found {found}. {advice}")
 
 
-def fingerprint(path: Path) -> str:
-    """Return what changes when the content of a file does, without reading it: its size and the time of its change.
-
-    A file that is not there has one too, so that reading it is what fails.
-    """
-    try:
-        status = os.stat(path)
-    except OSError as error:
-        return f"{error.strerror}"
-    return f"{status.st_size}-{status.st_mtime_ns}"
-
-
 def _compare_mark(path: Path, data: bytes) -> None:
     for mark, suffix in MARKS.items():
         if data.startswith(mark) and suffix != path.suffix.lower():
             raise Malformed(f"the mark of a {suffix} file at byte 0", f"If that is what it is, rename it to {suffix}.")
 
 
-def _checked(raw: RawEvents, sensor_HW: tuple[int, int] | None) -> Recording:
+def _checked(raw: RawEvents, sensor_HW: tuple[int, int] | None, *, saved_by_hand: bool) -> Recording:
+    """Refuse what no genuine recording has; with how to mend it where a user saved the file, not a camera's program."""
     sensor_HW = sensor_HW or raw.sensor_HW
     if sensor_HW is None:
         raise Malformed("no size of the sensor in it", "Say data.options.sensor=[rows,columns], in pixels.")
@@ -149,15 +144,20 @@ def _checked(raw: RawEvents, sensor_HW: tuple[int, int] | None) -> Recording:
             raise Malformed(
                 f"{name} = {values_E[event]} in event {event}, outside a sensor of "
                 f"{sensor_HW[0]} rows and {sensor_HW[1]} columns",
-                "Name the sensor that it was recorded with, or get the file again.",
+                _array_advice.for_place(x_E, y_E, sensor_HW) if saved_by_hand else OTHER_SENSOR,
             )
     lowest = -1 if (p_E == -1).any() else 0
     for event in np.flatnonzero((p_E != lowest) & (p_E != 1))[:1]:
-        raise Malformed(f"polarity {p_E[event]} in event {event} instead of {lowest} or 1")
+        found = f"polarity {p_E[event]} in event {event} instead of {lowest} or 1"
+        raise Malformed(found, _array_advice.for_polarity(p_E) if saved_by_hand else GET_AGAIN)
     for event in np.flatnonzero(t_E[1:] < t_E[:-1])[:1] + 1:
-        raise Malformed(f"time going back from {t_E[event - 1]} to {t_E[event]} us in event {event}")
+        found = f"time going back from {t_E[event - 1]} to {t_E[event]} us in event {event}"
+        raise Malformed(found, _array_advice.for_order(t_E, int(event)) if saved_by_hand else GET_AGAIN)
     if int(t_E[-1]) - int(t_E[0]) > LONGEST_US:
-        raise Malformed(f"times from {t_E[0]} to {t_E[-1]} us, more than {LONGEST_US} apart")
+        raise Malformed(
+            f"times from {t_E[0]} to {t_E[-1]} us, more than {LONGEST_US} apart",
+            "Save t in microseconds, by one clock." if saved_by_hand else GET_AGAIN,
+        )
     events = np.empty(len(t_E), EVENT)
     events["x"], events["y"], events["t"], events["p"] = x_E, y_E, t_E, p_E > 0
     return Recording(events, sensor_HW)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from spikingjelly.activation_based import functional
 from torch import Tensor
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from lightning_snn._channel_groups import ChannelUse
 from lightning_snn._channel_ports import Port
@@ -78,7 +79,7 @@ def silenced_copy(network: nn.Module, groups: Iterable[tuple[Sequence[ChannelUse
 
 
 def _silence(module: nn.Module, positions: Tensor, shift: float) -> None:
-    assert isinstance(module, nn.Conv1d | nn.Conv2d | nn.Linear | nn.BatchNorm1d | nn.BatchNorm2d)
+    assert isinstance(module, nn.Conv1d | nn.Conv2d | nn.Linear | _BatchNorm)
     if module.weight is not None:
         module.weight[positions] = 0.0
         if module.bias is not None:

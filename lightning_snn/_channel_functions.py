@@ -50,6 +50,11 @@ def check_function(root: str, grad_fn: Any, *, folded: bool) -> None:
     elif kind == "Cat":
         axis = _signed(grad_fn._saved_dim) % len(shape)
         keeps_apart = any(_channel_axis(each, folded) == axis for each in _input_shapes(grad_fn))
+        keeps_apart |= folded and shape[axis] == 1  # of steps, of which there is one
+    elif kind in {"Select", "Stack", "Unbind"}:  # of steps, by a loop over them
+        longer = {"Select": _saved_shape(grad_fn), "Stack": shape, "Unbind": (1, *shape)}[kind]
+        axis = _signed(grad_fn._saved_dim) % len(longer)
+        keeps_apart = folded and longer[axis] == 1 and axis < _channel_axis(longer, folded)
     elif kind in {"View", "UnsafeView"}:
         keeps_apart = _positions_a_channel(grad_fn, folded) > 0
     elif kind in {"Squeeze", "Unsqueeze"}:
@@ -128,6 +133,10 @@ def _input_shapes(grad_fn: Any) -> list[tuple[int, ...]]:
     return [
         tuple(source._input_metadata[index].shape) for source, index in grad_fn.next_functions if source is not None
     ]
+
+
+def _saved_shape(grad_fn: Any) -> tuple[int, ...]:
+    return tuple(getattr(grad_fn, "_saved_self_sym_sizes", ()))
 
 
 def _output_shape(grad_fn: Any) -> tuple[int, ...]:

@@ -4,14 +4,21 @@ Not here: which ports belong together (``_channel_trace.py``, ``_channel_groups.
 """
 
 from collections.abc import Iterator
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 from typing import Literal
 from typing import NamedTuple
 
 from spikingjelly.activation_based import layer
+from spikingjelly.activation_based import neuron
 from torch import Tensor
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
+from lightning_snn._fan_out import WeightedLayer
+from lightning_snn._made_weights import check_copyable
+from lightning_snn._made_weights import made_weight
 from lightning_snn.errors import SurgeryError
 
 SUPPORTED: Final = frozenset(
@@ -26,8 +33,21 @@ SUPPORTED: Final = frozenset(
         layer.Linear,
         layer.BatchNorm1d,
         layer.BatchNorm2d,
+        layer.ThresholdDependentBatchNorm1d,
+        layer.ThresholdDependentBatchNorm2d,
+        layer.TemporalEffectiveBatchNorm1d,
+        layer.TemporalEffectiveBatchNorm2d,
     }
 )
+OWN_TENSORS: Final[Mapping[type[nn.Module], frozenset[str]]] = MappingProxyType(
+    {
+        layer.TemporalEffectiveBatchNorm1d: frozenset({"scale"}),  # of each step, the same for all channels
+        layer.TemporalEffectiveBatchNorm2d: frozenset({"scale"}),
+    }
+)
+
+PARALLEL: Final = (neuron.PSN, neuron.MaskedPSN, neuron.SlidingPSN)
+"""Neurons whose tensors run along time steps, of which there may be as many as channels."""
 
 Side = Literal["in", "norm", "neuron", "out"]
 
@@ -54,7 +74,8 @@ def check_type(name: str, module: nn.Module) -> None:
     if type(module) not in SUPPORTED:
         raise SurgeryError(
             f"Channels cannot be removed through layer {name!r}, found a {type(module).__name__}. "
-            "Use Conv1d, Conv2d, Linear, BatchNorm1d and BatchNorm2d of torch.nn or of spikingjelly's layer module."
+            "Use Conv1d, Conv2d, Linear, BatchNorm1d and BatchNorm2d of torch.nn or of spikingjelly's layer module, "
+            "or its threshold-dependent or temporal effective batch norms."
         )
 
 
@@ -67,15 +88,18 @@ def odd_tensors(network: nn.Module) -> dict[str, str]:
     """
     known = {"weight", "bias", "running_mean", "running_var", "num_batches_tracked"}
     found = {}
+    check_copyable(network)
     for name, module in network.named_modules():
+        made = made_weight(name, module) if isinstance(module, WeightedLayer) else None
+        if made is not None:
+            found[name] = made
         own = set(module._parameters) | set(module._buffers)
-        if type(module) in SUPPORTED and not {"weight"} <= own <= known:
+        extra = own - known - OWN_TENSORS.get(type(module), frozenset())
+        if type(module) in SUPPORTED and (extra or "weight" not in own):
             found[name] = (
                 f"Channels of layer {name!r} cannot be removed, found the tensors {sorted(own)} in it. "
-                "Make its weight a plain parameter first (torch.nn.utils.prune.remove, say)."
+                "Keep nothing in it but weight, bias and running statistics."
             )
-            if "weight" not in own:
-                raise SurgeryError(found[name])
     return found
 
 
@@ -85,12 +109,14 @@ def port_size(module: nn.Module, side: Side) -> int:
         return module.in_channels if side == "in" else module.out_channels
     if isinstance(module, nn.Linear):
         return module.in_features if side == "in" else module.out_features
-    assert isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)
+    assert isinstance(module, _BatchNorm)
     return module.num_features
 
 
 def port_tensors(module: nn.Module, side: Side, size: int) -> Iterator[tuple[Tensor, int]]:
     """Yield every tensor that a port of ``size`` positions runs along, and the axis."""
+    if side == "neuron" and isinstance(module, PARALLEL):
+        return
     if side == "neuron":
         for tensor in (*module.parameters(), *module.buffers()):
             long_axes = [axis for axis, length in enumerate(tensor.shape) if length > 1]
@@ -116,5 +142,5 @@ def resize(module: nn.Module, side: Side, size: int) -> None:
         module.out_channels = size
     elif isinstance(module, nn.Linear):
         setattr(module, f"{side}_features", size)
-    elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+    elif isinstance(module, _BatchNorm):
         module.num_features = size

@@ -60,7 +60,7 @@ def prove_equal(silenced: nn.Module, small: nn.Module, example: Tensor) -> None:
     no_cast = torch.autocast(example.device.type, enabled=False)
     with no_cast, torch.random.fork_rng(devices), torch.no_grad():
         torch.manual_seed(0)  # both see the same input where an encoder draws it
-        expected = run_any_output(silenced, example)
+        expected = _run_exactly(silenced, example)
         torch.manual_seed(0)
         found = run_small(small, example)
     limit = TOLERANCE * max(1.0, float(expected.abs().max()))
@@ -72,6 +72,23 @@ def prove_equal(silenced: nn.Module, small: nn.Module, example: Tensor) -> None:
             f"{difference} in {type(silenced).__name__}. "
             "Keep what mixes channels (attention, lateral inhibition) out of it."
         )
+
+
+def _run_exactly(network: nn.Module, example: Tensor) -> Tensor:
+    """Run a network in float64.
+
+    Raises:
+        SurgeryError: If something in it takes no float64.
+    """
+    try:
+        return run_any_output(network, example)
+    except Exception as error:  # a user's forward can raise anything
+        reason = str(error).partition("\n")[0]
+        raise SurgeryError(
+            f"{type(network).__name__} must run in float64, in which it is proven that channels can be removed, found "
+            f"{type(error).__name__}: {reason}. Let nothing in it (a neuron, say) turn its input into float32, and let "
+            "the example fit."
+        ) from error
 
 
 def run_small(small: nn.Module, example: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from lightning_snn._single_step_copy import WEIGHTED
 from lightning_snn._single_step_copy import StandIn
 from lightning_snn._single_step_copy import StandInPruner
 from lightning_snn._single_step_copy import folded_copy
+from lightning_snn._single_step_copy import in_order
 from lightning_snn._single_step_copy import single_step_copy
 from lightning_snn.errors import SurgeryError
 
@@ -39,6 +40,7 @@ def run_copy(network: nn.Module, image_BCHW: Tensor) -> Run:
     Raises:
         SurgeryError: If neither runs.
     """
+    image_BCHW = in_order(image_BCHW)
     try:
         try:
             return _build_graph(single_step_copy, network, image_BCHW, folded=False)
@@ -51,7 +53,8 @@ def run_copy(network: nn.Module, image_BCHW: Tensor) -> Run:
         raise SurgeryError(
             f"{type(network).__name__} must run one image in single-step mode, or one step of it in multi-step mode, "
             f"to be traced, found {type(error).__name__}: {reason}. "
-            "Use layers with both step modes, no fixed number of steps, and an example that fits."
+            "Use layers with both step modes, no fixed number of steps (loop over those that arrive: for x in x_seq), "
+            "and an example that fits."
         ) from error
 
 

@@ -5,6 +5,7 @@ and O output channels of a block.
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from dataclasses import field
 from dataclasses import replace
@@ -118,6 +119,7 @@ class _Reader:
         self.originals = dict(network.named_modules())
         self.names: dict[nn.Module, str] = {module: name for name, module in run.graph.model.named_modules()}
         self.visited = list(run.input_shapes)
+        self.ran = set(self.visited)
         self.outputs = {output.grad_fn for output in run.outputs}
         self.odd = odd
         self.skip_unsupported = skip_unsupported
@@ -137,6 +139,7 @@ class _Reader:
             port.layer for port in self.found.sizes if port.side == "in" and port not in fed
         )  # a grouped convolution of the network's input: its blocks cannot go
         order = {self.names[module]: place for place, module in enumerate(self.visited)}
+        order |= {other: place for name, place in order.items() for other in self._at_other_steps(name)}
         sizes = sorted(self.found.sizes.items(), key=lambda item: (order[item[0].layer], item[0].side))
         return replace(self.found, sizes=dict(sizes), roots=tuple(roots))
 
@@ -202,7 +205,7 @@ class _Reader:
             return [(Port(name, "neuron"), module.size)] if owns_tensors else []
         check_type(name, self.originals[name])
         if not isinstance(module, WEIGHTED):
-            return [(Port(name, "norm"), port_size(module, "norm"))]
+            return [(Port(each, "norm"), port_size(module, "norm")) for each in (name, *self._at_other_steps(name))]
         pruner = self.graph.get_pruner_of_module(module)
         ports = []
         if handler == pruner.prune_in_channels:
@@ -210,6 +213,18 @@ class _Reader:
         if handler == pruner.prune_out_channels:  # both, where it sees a depthwise convolution
             ports.append((Port(name, "out"), port_size(module, "out")))
         return ports
+
+    def _at_other_steps(self, name: str) -> Iterator[str]:
+        """Yield the batch norms that stand in one list with one that ran, and did not run themselves.
+
+        They are those of later steps, of which the copy runs the first only. The proof runs them all.
+        """
+        siblings, _, _ = name.rpartition(".")
+        if isinstance(self.originals.get(siblings), nn.ModuleList):
+            for key, module in self.originals[siblings].named_children():
+                other = f"{siblings}.{key}"
+                if type(module) is type(self.originals[name]) and self.graph.model.get_submodule(other) not in self.ran:
+                    yield other
 
 
 def _block_tie(name: str, module: nn.Module) -> Tie:

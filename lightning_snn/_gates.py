@@ -13,10 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.hooks import RemovableHandle
 
 from lightning_snn.pruners.masks import optimizer_memory
 from lightning_snn.surgery import ChannelPlan
+from lightning_snn.time_axis import channel_axis
 
 
 class ChannelGates:
@@ -49,9 +51,7 @@ class ChannelGates:
         for name, index_P in self._channels.items():
             for parameter in network.get_submodule(name).parameters(recurse=False):
                 self._filters.append((parameter, index_P))
-        self._norms = [
-            name for name in self._channels if isinstance(network.get_submodule(name), nn.BatchNorm1d | nn.BatchNorm2d)
-        ]
+        self._norms = [name for name in self._channels if isinstance(network.get_submodule(name), _BatchNorm)]
         self._held: list[tuple[Tensor, Tensor, Tensor]] = []  # parameter, closed rows, their values
         self._handles: list[RemovableHandle] = []
 
@@ -113,10 +113,9 @@ class ChannelGates:
         index_P = self._channels[name]
 
         def gate(module: nn.Module, _: Any, output: Tensor) -> Tensor:
-            channel_axis = 2 if getattr(module, "step_mode", "s") == "m" else 1
             gates_P = torch.cat([self.gates_G, self.gates_G.new_ones(1)])[index_P]
             shape = [1] * output.ndim
-            shape[channel_axis] = len(gates_P)
+            shape[channel_axis(module, output)] = len(gates_P)
             return output * gates_P.view(shape).to(output.dtype)
 
         return gate

@@ -15,7 +15,7 @@ from lightning_snn._fan_out import FanOut
 from lightning_snn._fan_out import WeightedLayer
 from lightning_snn._fan_out import axis_count
 from lightning_snn._fan_out import fan_out
-from lightning_snn.errors import NetworkError
+from lightning_snn.time_axis import steps_in
 
 CPU_CHUNK = 2**17
 """Input values looked at in one go on a CPU, so that mask and helpers stay in its second-level cache."""
@@ -57,10 +57,8 @@ class LayerCounter:
         Raises:
             NetworkError: If the rows of ``x`` cannot be told apart by sample.
         """
-        axes = axis_count(self.layer)
-        size = tuple(x.shape[x.ndim - axes :])
-        rows = tuple(x.shape[: x.ndim - axes - 1])
-        steps = self._steps_in(rows, time_steps, batch_size)
+        size = tuple(x.shape[x.ndim - axis_count(self.layer) :])
+        steps = steps_in(self.name, self.layer, x, time_steps, batch_size)  # no total depends on it
         if (size, x.device) not in self._fan_outs:
             self._fan_outs[size, x.device] = fan_out(self.layer, size)
         costs = self._fan_outs[size, x.device]
@@ -77,18 +75,6 @@ class LayerCounter:
         self.connectivity = costs.connectivity
         self.values += x.numel()
         self.dense += costs.dense * len(x_RX)
-
-    def _steps_in(self, rows: tuple[int, ...], time_steps: int, batch_size: int) -> int:
-        """Return how many time steps one call holds; only the split by sample depends on it, no total."""
-        if rows[:2] == (time_steps, batch_size) or rows[:1] == (time_steps * batch_size,):
-            return time_steps
-        if rows[:1] == (batch_size,):
-            return 1
-        raise NetworkError(
-            f"Layer {self.name} must see inputs that start with [B], [T, B] or [T * B] for T={time_steps} "
-            f"and B={batch_size}, found {rows} before its channels. "
-            "Announce every batch with its true sizes, and keep samples on the first axes."
-        )
 
 
 def _count_rows(x_RX: Tensor, fan_out_X: Tensor) -> tuple[Tensor, Tensor, Tensor]:

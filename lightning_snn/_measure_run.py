@@ -1,5 +1,6 @@
 """Measure one saved network, and say it as a table and as JSON."""
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from rich.console import Console
 from conf.schema import MeasureConfig
 from lightning_snn._markdown import markdown_table
 from lightning_snn._markdown import print_plain
+from lightning_snn._saved_run import SavedNetwork
 from lightning_snn.connectivity import connectivity
 from lightning_snn.describe import data_notes
 from lightning_snn.describe import describe_settings
@@ -24,11 +26,11 @@ from lightning_snn.progress import Reporter
 from lightning_snn.task import Task
 
 
-def measure_folder(folder: Path, config: MeasureConfig, console: Console | None = None) -> dict[str, Any]:
-    """Measure the network of an artifact on the data of a configuration; print it, and write it where asked to.
+def measure_network(saved: SavedNetwork, config: MeasureConfig, console: Console | None = None) -> dict[str, Any]:
+    """Measure a saved network on the data of a configuration; print it, and write it where asked to.
 
     Args:
-        folder: Written by ``save_artifact``.
+        saved: The network, and the run that it is from.
         config: Data, split, T and what counts.
         console: Where progress and tables go; standard output by default.
 
@@ -44,7 +46,10 @@ def measure_folder(folder: Path, config: MeasureConfig, console: Console | None 
         with reporter.phase("data") as phase:
             task = Task(config)
             phase.news = f"{config.data.name}: {task.data.split_policy}"
-        network = task.load(folder)
+        doubt = saved.doubt(vars(config.data), config.seed, task.data.contents)
+        if doubt is not None:
+            warnings.warn(doubt, stacklevel=2)
+        network = task.load(saved.network)
         task.check(network)
         with reporter.phase("measuring", 1) as phase, RateMeter(network) as meter:
             measure = task.measure_test if config.split == "test" else task.measure_validation
@@ -52,7 +57,7 @@ def measure_folder(folder: Path, config: MeasureConfig, console: Console | None 
             phase.advance(f"{config.split} accuracy {evaluation.accuracy:.2%}")
     figures = {
         "schema": 1,
-        "folder": str(folder),
+        "folder": str(saved.network),
         "split": config.split,
         **describe_settings(task, evaluation if config.split == "test" else None),
         **describe_evaluation(evaluation),

@@ -23,11 +23,10 @@ from lightning_snn._user_code import said
 from lightning_snn._user_code import user_code
 from lightning_snn.errors import NetworkError
 from lightning_snn.forward import run_network
+from lightning_snn.neurons import is_neuron
 
 OTHERS: Final = {"snntorch": "snnTorch", "norse": "Norse", "sinabs": "Sinabs", "bindsnet": "BindsNET", "lava": "Lava"}
 """Packages of other libraries' neurons -> what those are called."""
-
-NEURONS: Final = ("spikingjelly.activation_based.neuron", "spikingjelly.activation_based.rnn")
 
 SHAPES: Final = re.compile(r"\b(shapes?|sizes?|dim(ension)?s?|channels|contain \d+ elements|\dD)\b", re.IGNORECASE)
 """Words by which PyTorch and SpikingJelly say that an input is of another shape."""
@@ -47,10 +46,10 @@ def check_network(network: nn.Module, example: Tensor, classes: int) -> None:
     """
     _refuse_others(network)
     mode, name = step_mode(network), type(network).__name__
-    if next(_neurons(network), None) is None:
+    if not any(is_neuron(module) or _has_memory(module) for module in network.modules()):
         raise NetworkError(
-            f"{name} has no spiking neurons of SpikingJelly. Take those of spikingjelly.activation_based.neuron, or "
-            "derive your own from base.MemoryModule."
+            f"{name} has no spiking neurons. Take those of spikingjelly.activation_based.neuron, or give your own one "
+            "of SpikingJelly's surrogate functions."
         )
     functional.reset_net(network)
     with user_code(name, "Networks are copied: keep no tensor that was computed with gradients, nor an open file."):
@@ -124,13 +123,12 @@ def _refuse_others(network: nn.Module) -> None:
             )
 
 
-def _neurons(network: nn.Module) -> Iterator[nn.Module]:
-    """Yield SpikingJelly's neurons, and what users derive from its memory modules; not its layers with memory."""
-    for module in network.modules():
-        of = type(module).__module__
-        is_own = isinstance(module, base.MemoryModule) and not of.startswith("spikingjelly.")
-        if is_own or of.startswith(NEURONS):
-            yield module
+def _has_memory(module: nn.Module) -> bool:
+    """Tell whether a module is made of memory: of SpikingJelly's recurrent cells, or derived from its memory module."""
+    of = type(module).__module__
+    return of == "spikingjelly.activation_based.rnn" or (
+        isinstance(module, base.MemoryModule) and not of.startswith("spikingjelly.")
+    )
 
 
 def _plain_layers(network: nn.Module) -> Iterator[str]:

@@ -46,23 +46,20 @@ from lightning_snn.seeds import seed_for
 from lightning_snn.task import Task
 
 
-def carry_out_pruning(config: TrainConfig, run: RunFolder, reporter: Reporter) -> None:
-    """Prune one network as ``config.pruning`` says; the result is in the run's folder then.
+def carry_out_pruning(task: Task, run: RunFolder, reporter: Reporter) -> None:
+    """Prune one network as the settings of ``task`` say; the result is in the run's folder then.
 
     Raises:
         ConfigError, DataError, NetworkError, PruningError, SurgeryError, ArtifactError, RunError: What a user can
             mend, in one sentence.
     """
-    with reporter.phase("data") as phase:
-        task = Task(config)
-        phase.news = f"{config.data.name}: {task.data.split_policy}"
+    config = cast(TrainConfig, task.config)
     pruner_of(config, Bench((), task.example, config.seed, 0.0)).accept(task.new_network())
     dense = dense_network(task, reporter)
     pruner = pruner_of(config, open_bench(task, dense))
     if pruner.trains:
         same_structure(task, dense)
     with run.open(), closing(open_tracker(config, run.path)) as tracker:
-        task.recognise_data(run.path)
         stages = Stages(task, run, reporter, tracker)
         pruned, network = develop(pruner, dense, stages)
         with reporter.phase("measuring", 4) as phase:
@@ -82,12 +79,13 @@ def carry_out_pruning(config: TrainConfig, run: RunFolder, reporter: Reporter) -
         run.drop_checkpoints()
 
 
-def assist_pruning(config: TrainConfig, run: RunFolder) -> None:
+def assist_pruning(task: Task, run: RunFolder) -> None:
     """Take part in the one training that the first process is at, as a further process of it (DDP).
 
     What lies before that training is loaded, or done again with the same outcome.
     """
-    task, folder = Task(config), dense_folder(config)
+    config = cast(TrainConfig, task.config)
+    folder = dense_folder(config)
     if not (folder / "network").exists():
         train_dense(task, folder)
         return
@@ -129,7 +127,6 @@ def dense_network(task: Task, reporter: Reporter) -> nn.Module:
     config = cast(TrainConfig, task.config)
     folder = dense_folder(config)
     with locked(folder, wait=True), reporter.phase("dense", config.training.epochs) as phase:
-        task.recognise_data(folder)
         if (folder / "network").exists():
             phase.reach(config.training.epochs, f"as another run left it in {folder}")
         elif config.baseline.artifact is not None:

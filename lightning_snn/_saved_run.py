@@ -11,6 +11,8 @@ from lightning_snn.artifact import PLACES
 from lightning_snn.artifact import read_architecture
 from lightning_snn.errors import RunError
 from lightning_snn.files import read_json
+from lightning_snn.run_folder import of_unknown_content
+from lightning_snn.run_folder import without_network
 
 MEASURED = ("seed", "data", "network", "synops")
 """Settings that shape a measurement; where it is carried out is for the caller to say."""
@@ -22,6 +24,29 @@ class SavedNetwork:
 
     network: Path
     settings: dict[str, Any]
+    run: Path | None = None
+    """Folder of the run that made it, where there is one."""
+    samples: str | None = None
+    """Digest of the data that its run had, where it was recorded."""
+
+    def doubt(self, data: Mapping[str, Any], seed: int, found: str) -> str | None:
+        """Return what is unsure of the data that the network is going to be measured on; None: they are its run's.
+
+        Args:
+            data: Section ``data`` of the settings.
+            seed: Of the settings.
+            found: Digest of these data.
+        """
+        if self.run is None or (data["name"], seed) != (self.settings["data"]["name"], self.settings["seed"]):
+            return None  # nobody says that they are its run's
+        if self.samples is None:
+            return of_unknown_content(self.run)
+        if self.samples != found:
+            return (
+                f"The data are not those that {self.run} was made with: files have changed, or others lie at "
+                f"{data['root']}. Its network may have been trained on what is test data now."
+            )
+        return None
 
 
 def find_network(folder: str, said: Set[str]) -> SavedNetwork:
@@ -37,15 +62,18 @@ def find_network(folder: str, said: Set[str]) -> SavedNetwork:
         ConfigError: If the caller must say more.
     """
     path = Path(folder)
-    if (path / "settings.json").is_file():
+    file = path / "settings.json"
+    if file.is_file():
         network = next((path / place for place in PLACES if (path / place).is_dir()), None)
+        if network is None and (path / "result.json").exists():
+            raise RunError(without_network(path, "best" if "strategy" in read_json(file) else "network"))
         if network is None:
             raise RunError(f"{path} holds a run without a network: it is not finished. Give its command again.")
-        return SavedNetwork(network, _settings_of(path))
+        return _of_run(network, path)
     architecture = read_architecture(path)
     run = path.resolve().parent
     if (run / "settings.json").is_file():
-        return SavedNetwork(path, _settings_of(run))
+        return _of_run(path, run)
     if "data" not in said or "seed" not in said:  # with another seed, test data may be training data
         raise ConfigError(
             f"{path} holds a network without the run that made it: nothing says what data it is for, and which seed "
@@ -58,11 +86,12 @@ def find_network(folder: str, said: Set[str]) -> SavedNetwork:
     return SavedNetwork(path, {"network": _network_of(architecture)})
 
 
-def _settings_of(run: Path) -> dict[str, Any]:
+def _of_run(network: Path, run: Path) -> SavedNetwork:
     settings = read_json(run / "settings.json")
     if not isinstance(settings, Mapping):
         raise RunError(f"{run / 'settings.json'} holds no settings. Name another folder.")
-    return {key: settings[key] for key in MEASURED if key in settings}
+    measured = {key: settings[key] for key in MEASURED if key in settings}
+    return SavedNetwork(network, measured, run, settings.get("content", {}).get("data"))
 
 
 def _network_of(architecture: Mapping[str, Any]) -> dict[str, Any]:

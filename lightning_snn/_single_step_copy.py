@@ -14,9 +14,12 @@ Axes: T time steps, B batch, C channels.
 
 import copy
 from collections import OrderedDict
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 from typing import Final
 
+import torch
 import torch_pruning as tp
 from spikingjelly.activation_based import base
 from spikingjelly.activation_based import functional
@@ -24,9 +27,20 @@ from spikingjelly.activation_based import layer
 from torch import Tensor
 from torch import nn
 
+from lightning_snn.neurons import is_neuron
+
 WEIGHTED: Final = (tp.ops.TORCH_CONV, tp.ops.TORCH_LINEAR)
 CONTAINERS: Final = (layer.SeqToANNContainer, layer.MultiStepContainer, layer.StepModeContainer)
 """They fold T and B, or loop over T, around single-step content."""
+PLAIN: Final[Mapping[type[nn.Module], type[nn.Module]]] = MappingProxyType(
+    {
+        layer.ThresholdDependentBatchNorm1d: layer.BatchNorm1d,
+        layer.ThresholdDependentBatchNorm2d: layer.BatchNorm2d,
+        layer.TemporalEffectiveBatchNorm1d: layer.BatchNorm1d,
+        layer.TemporalEffectiveBatchNorm2d: layer.BatchNorm2d,
+    }
+)
+"""Batch norms that are multi-step only -> what does to channels as they do, in either step mode."""
 
 
 class StandIn(nn.Module):
@@ -85,13 +99,22 @@ def folded_copy(network: nn.Module) -> nn.Module:
 
 def _unfrozen_copy(network: nn.Module) -> nn.Module:
     functional.reset_net(network)
-    unfrozen: dict[int, object] = {id(p): nn.Parameter(p.detach()) for p in network.parameters()}
+    # contiguous, as a network that is trained with its channels last has strides that autograd cannot be read through
+    unfrozen: dict[int, object] = {id(p): nn.Parameter(in_order(p.detach())) for p in network.parameters()}
     return copy.deepcopy(network, unfrozen)
 
 
+def in_order(x: Tensor) -> Tensor:
+    """Return a tensor whose strides are those of its shape: itself, or a copy."""
+    plain = torch.empty(x.shape, device="meta").stride()
+    return x if x.stride() == plain else x.clone(memory_format=torch.contiguous_format)
+
+
 def _replaced(module: nn.Module, stand_ins: dict[nn.Module, StandIn], *, folded: bool) -> nn.Module:
-    if isinstance(module, base.MemoryModule) and not any(isinstance(m, WEIGHTED) for m in module.modules()):
+    if _stands_alone(module):
         return stand_ins.setdefault(module, StandIn(channel_axis=2 if folded else 1))
+    if type(module) in PLAIN:
+        module.__class__ = PLAIN[type(module)]
     container = isinstance(module, CONTAINERS)
     children = {name: child for name, child in module._modules.items() if child is not None}
     for name, child in children.items():
@@ -100,6 +123,17 @@ def _replaced(module: nn.Module, stand_ins: dict[nn.Module, StandIn], *, folded:
     if container:
         module = nn.Sequential(OrderedDict(children))
     return _folded(module) if folded and (container or _folds(module)) else module
+
+
+def _stands_alone(module: nn.Module) -> bool:
+    """Tell whether a module acts on each channel alone: neurons, and what else keeps something between steps.
+
+    Batch norms that take turns, one a step, are followed as what they are.
+    """
+    if any(isinstance(each, WEIGHTED) for each in module.modules()):
+        return False
+    normalises = any(isinstance(each, tp.ops.TORCH_BATCHNORM) for each in module.modules())
+    return is_neuron(module) or (isinstance(module, base.MemoryModule) and not normalises)
 
 
 def _folds(module: nn.Module) -> bool:

@@ -11,13 +11,13 @@ from contextlib import closing
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from typing import cast
 
 import torch
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from rich.console import Console
 
-from conf.identity import identity
 from conf.schema import ConfigError
 from conf.schema import TrainConfig
 from lightning_snn._command import Terminated
@@ -42,6 +42,8 @@ from lightning_snn.history import History
 from lightning_snn.progress import EpochProgress
 from lightning_snn.progress import Reporter
 from lightning_snn.run_folder import RunFolder
+from lightning_snn.run_folder import find_run
+from lightning_snn.run_folder import say_what_is_unsure
 from lightning_snn.seeds import seed_for
 from lightning_snn.task import Task
 
@@ -67,25 +69,25 @@ def run_training(config: TrainConfig, console: Console | None = None) -> dict[st
     if config.pruning.name != "none":
         check_pruning(config)
     _prepare_devices(config)
-    run = RunFolder(Path(config.runs) / train_run_name(config), identity(config), config.data.root)
+    task = Task(config)
+    run = find_run(Path(config.runs), cast(TrainConfig, task.config), train_run_name)
     if not is_first_process(config.trainer.devices):
-        _assist(config, run)
+        _assist(task, run)
         return None
-    if not run.is_finished():
+    if run.is_finished():
+        say_what_is_unsure(run, "network", console)
+    else:
         with Reporter(console) as reporter:
-            (_carry_out if config.pruning.name == "none" else carry_out_pruning)(config, run, reporter)
+            (_carry_out if config.pruning.name == "none" else carry_out_pruning)(task, run, reporter)
     result = run.result()
     print_plain(console, (result_table if config.pruning.name == "none" else pruned_table)(result))
     console.print(f"{run.path / 'network'} holds the network.", soft_wrap=True, highlight=False)
     return result
 
 
-def _carry_out(config: TrainConfig, run: RunFolder, reporter: Reporter) -> None:
-    with reporter.phase("data") as phase:
-        task = Task(config)
-        phase.news = f"{config.data.name}: {task.data.split_policy}"
+def _carry_out(task: Task, run: RunFolder, reporter: Reporter) -> None:
+    config = cast(TrainConfig, task.config)
     with run.open(), closing(open_tracker(config, run.path)) as tracker:
-        task.recognise_data(run.path)
         network = task.new_network()
         history = _train(task, network, run, reporter, tracker)
         with reporter.phase("measuring", 2) as phase:
@@ -115,8 +117,7 @@ def _carry_out(config: TrainConfig, run: RunFolder, reporter: Reporter) -> None:
 
 def _train(task: Task, network: torch.nn.Module, run: RunFolder, reporter: Reporter, tracker: TrainTracker) -> History:
     """Train the network, or what is left of its training."""
-    config = task.config
-    assert isinstance(config, TrainConfig)
+    config = cast(TrainConfig, task.config)
     history = History(run.path / "metrics.csv", tracker.epoch)
     with reporter.phase("training", config.training.epochs) as phase:
         task.train_(
@@ -130,15 +131,15 @@ def _train(task: Task, network: torch.nn.Module, run: RunFolder, reporter: Repor
     return history
 
 
-def _assist(config: TrainConfig, run: RunFolder) -> None:
+def _assist(task: Task, run: RunFolder) -> None:
     """Train beside the first process, which alone speaks and writes."""
     if run.is_finished():
         return
+    config = cast(TrainConfig, task.config)
     with suppress(KeyboardInterrupt, Terminated):  # the first process says it
         if config.pruning.name != "none":
-            assist_pruning(config, run)
+            assist_pruning(task, run)
             return
-        task = Task(config)
         task.train_(
             task.new_network(),
             config.training,

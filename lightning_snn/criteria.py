@@ -6,9 +6,7 @@ Axes: T time steps, B batch, C channels, H rows, W columns.
 """
 
 from collections.abc import Iterable
-from collections.abc import Iterator
 from collections.abc import Mapping
-from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Final
 from typing import Protocol
@@ -16,14 +14,15 @@ from typing import Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from spikingjelly.activation_based import functional
 from torch import Tensor
 from torch import nn
 from torch.nn import functional as F
 
 from lightning_snn._gates import ChannelGates
+from lightning_snn._modes import evaluating
 from lightning_snn._next_neuron import next_neurons
 from lightning_snn.activity import ActivityMeter
+from lightning_snn.activity import channel_activity
 from lightning_snn.errors import SurgeryError
 from lightning_snn.errors import nearest
 from lightning_snn.forward import run_network
@@ -59,7 +58,8 @@ def bn_gamma(network: nn.Module, plan: ChannelPlan, seed: int, batches: Batches)
         norms = [network.get_submodule(use.layer) for use in plan.positions(group.name) if use.side == "norm"]
         if all(norm.weight is None for norm in norms):
             raise SurgeryError(
-                f"Criterion bn_gamma needs a batch norm with a scale, found none in {group.name!r}. Use l1."
+                f"Criterion bn_gamma needs a batch norm with a scale, found none in {group.name!r}. Use "
+                "--space.criterion l1; for --strategy slimming, --strategy l1."
             )
         scores[group.name] = _summed_weights(network, plan, group.name, "norm")
     return scores
@@ -74,21 +74,23 @@ def activity(network: nn.Module, plan: ChannelPlan, seed: int, batches: Batches)
         SurgeryError: If there is no batch, or a layer of a group has no neurons behind it.
     """
     samples = _needed(batches, "activity")
-    with _unchanged(network):
+    with evaluating(network):
         neurons = next_neurons(network, samples[0][0][:, :1])
-        for name in (name for group in plan.groups for name in group.layers if neurons[name] is None):
-            raise SurgeryError(
-                f"Criterion activity needs neurons behind each layer, found none with the channels of {name!r}. Use l1."
-            )
         with torch.no_grad(), ActivityMeter(network) as meter:
             for x_TBCHW, _ in samples:
                 run_network(network, x_TBCHW)
-    means = {name: mean_C.cpu().numpy() for name, mean_C in meter.means().items()}
+    means = meter.means()
     scores = {group.name: np.zeros(group.width) for group in plan.groups}
     for group in plan.groups:
         for use in plan.positions(group.name):
             if use.side == "out":
-                scores[group.name] += means[str(neurons[use.layer])][use.positions_CP].mean(axis=1)
+                activity_C = channel_activity(network, use.layer, neurons[use.layer], means)
+                if activity_C is None:
+                    raise SurgeryError(
+                        "Criterion activity needs neurons behind each layer, found none with the channels of "
+                        f"{use.layer!r}. Use --space.criterion l1; for --strategy sca, --strategy l1."
+                    )
+                scores[group.name] += activity_C.cpu().numpy()[use.positions_CP].mean(axis=1)
     return scores
 
 
@@ -105,10 +107,10 @@ def taylor(network: nn.Module, plan: ChannelPlan, seed: int, batches: Batches) -
     for group in plan.groups:
         if not any(use.side == "norm" for use in plan.positions(group.name)):
             raise SurgeryError(
-                f"Criterion taylor gates channels behind their batch norm, found none in {group.name!r}. Use l1."
+                f"Criterion taylor gates channels behind their batch norm, found none in {group.name!r}. Use "
+                "--space.criterion l1."
             )
-    with _unchanged(network):
-        network.eval()
+    with evaluating(network):
         gates = ChannelGates(network, plan)
         gates.attach()
         total_G = torch.zeros_like(gates.gates_G)
@@ -164,18 +166,6 @@ def _needed(batches: Batches, criterion: str) -> list[tuple[Tensor, Tensor]]:
             "Set space.recalibration_batches to 1 or more."
         )
     return samples
-
-
-@contextmanager
-def _unchanged(network: nn.Module) -> Iterator[None]:
-    """Leave a network in the modes it is in, with clean neurons."""
-    was_training = {module: module.training for module in network.modules()}
-    try:
-        yield
-    finally:
-        functional.reset_net(network)
-        for module, training in was_training.items():
-            module.training = training
 
 
 def _summed_weights(network: nn.Module, plan: ChannelPlan, group: str, side: str) -> Floats:

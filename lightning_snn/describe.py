@@ -7,12 +7,16 @@ from importlib import metadata
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch import nn
+from torch.utils.hooks import RemovableHandle
 
 from lightning_snn.forward import run_network
 from lightning_snn.forward import step_mode
 from lightning_snn.inference import Evaluation
 from lightning_snn.task import Task
+from lightning_snn.time_axis import by_step
+from lightning_snn.time_axis import channel_axis
 
 PACKAGES = ("lightning-snn", "torch", "pytorch-lightning", "spikingjelly", "numpy")
 
@@ -68,23 +72,34 @@ def describe_network(task: Task, network: nn.Module, validation: Evaluation, tes
 
 @torch.no_grad()
 def describe_layers(task: Task, network: nn.Module, test: Evaluation) -> dict[str, dict[str, Any]]:
-    """Return, for each weighted layer in order of execution, its test SynOps, input rate and output shape."""
+    """Return, for each weighted layer in order of execution, its test SynOps, input rate and output shape.
+
+    The shape is that of one sample at one time step, channels first (behind a linear layer over tokens, these follow).
+    """
+    x_TBCHW = task.example.to(next(network.parameters()).device)
+    steps, batch = x_TBCHW.shape[:2] if step_mode(network) == "m" else (1, x_TBCHW.shape[1])
     shapes: dict[str, list[int]] = {}
-    handles = [
-        layer.register_forward_hook(lambda _, __, output, name=name: shapes.update({name: list(output.shape)}))
-        for name, layer in network.named_modules()
-        if name in test.synops.layers
-    ]
-    run_network(network.eval(), task.example.to(next(network.parameters()).device))
-    for handle in handles:
-        handle.remove()
-    batch_axes = 2 if step_mode(network) == "m" else 1
+
+    def watch(name: str, layer: nn.Module) -> RemovableHandle:
+        def seen(_: nn.Module, __: Any, output: Tensor) -> None:
+            channels = channel_axis(layer, output)
+            rest = by_step(name, layer, output, steps, batch).movedim(channels - output.ndim, 2)
+            shapes[name] = list(rest.shape[2:])
+
+        return layer.register_forward_hook(seen)
+
+    handles = [watch(name, layer) for name, layer in network.named_modules() if name in test.synops.layers]
+    try:
+        run_network(network.eval(), x_TBCHW)
+    finally:
+        for handle in handles:
+            handle.remove()
     return {
         name: {
             "synops": layer.operations,
             "in_budget": name in test.synops.budgeted,
             "input_rate": layer.input_rate,
-            "output_shape": shapes[name][batch_axes:],
+            "output_shape": shapes[name],
         }
         for name, layer in test.synops.layers.items()
     }

@@ -5,14 +5,15 @@ from typing import Any
 from typing import Self
 
 import torch
-from spikingjelly.activation_based.neuron import BaseNode
 from torch import Tensor
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
+from lightning_snn.neurons import spikes
+
 
 class RateMeter:
-    """Count the spikes of all SpikingJelly neurons while a network runs inside the ``with`` block.
+    """Count the spikes of all neurons (``neurons.py``) while a network runs inside the ``with`` block.
 
     A spike is an output that is not zero. Counts add up over several blocks; nothing waits for the device.
     """
@@ -26,7 +27,7 @@ class RateMeter:
     def __enter__(self) -> Self:
         """Start to watch the neurons."""
         for name, module in self._network.named_modules():
-            if isinstance(module, BaseNode):
+            if spikes(module):
                 self._handles.append(self._watch(name, module))
         return self
 
@@ -39,13 +40,13 @@ class RateMeter:
 
     def rates(self) -> dict[str, float]:
         """Return the mean rate in [0, 1] of each layer of neurons that was executed, in order of execution."""
-        return {name: float(spikes) / outputs for name, (spikes, outputs) in self._counts.items()}
+        return {name: float(spiked) / outputs for name, (spiked, outputs) in self._counts.items()}
 
     def _watch(self, name: str, neurons: nn.Module) -> RemovableHandle:
         @torch.no_grad()
         def count(_: nn.Module, __: Any, output: Any) -> None:
             if isinstance(output, Tensor):
-                spikes, outputs = self._counts.get(name, (torch.zeros((), dtype=torch.int64), 0))
-                self._counts[name] = (spikes.to(output.device) + output.count_nonzero(), outputs + output.numel())
+                spiked, outputs = self._counts.get(name, (torch.zeros((), dtype=torch.int64), 0))
+                self._counts[name] = (spiked.to(output.device) + output.count_nonzero(), outputs + output.numel())
 
         return neurons.register_forward_hook(count)

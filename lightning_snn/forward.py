@@ -8,6 +8,7 @@ from torch import nn
 
 from lightning_snn._any_output import run_any_output
 from lightning_snn._step_mode import step_mode
+from lightning_snn._wrappers import refuse_other_input
 from lightning_snn.errors import NetworkError
 
 __all__ = ["run_network", "step_mode", "to_time_first"]
@@ -26,8 +27,9 @@ def run_network(network: nn.Module, x_TBCHW: Tensor) -> Tensor:
         Logits, ``[T, B, K]``.
 
     Raises:
-        NetworkError: If the output has another shape.
+        NetworkError: If the output has another shape, or ``network`` takes its input in another order of axes.
     """
+    refuse_other_input(network)
     logits_TBK = run_any_output(network, x_TBCHW)
     steps, batch = x_TBCHW.shape[:2]
     if logits_TBK.ndim != 3 or logits_TBK.shape[:2] != (steps, batch):

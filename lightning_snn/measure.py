@@ -33,11 +33,11 @@ def _measure(arguments: Sequence[str]) -> int:
     if arguments and not arguments[0].startswith("--"):
         arguments = [f"folder={arguments[0]}", *arguments[1:]]
     config = load(MeasureConfig, "measure", arguments)
-    from lightning_snn._measure_run import measure_folder  # only now, with a valid command line: torch takes seconds
+    from lightning_snn._measure_run import measure_network  # only now, with a valid command line: torch takes seconds
     from lightning_snn._saved_run import find_network
 
     saved = find_network(config.folder, {key.split(".")[0] for key in given_keys(arguments)})
-    measure_folder(saved.network, load(MeasureConfig, "measure", arguments, saved.settings))
+    measure_network(saved, load(MeasureConfig, "measure", arguments, saved.settings))
     return 0
 
 

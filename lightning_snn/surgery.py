@@ -33,6 +33,9 @@ from lightning_snn._channel_proof import prove_equal
 from lightning_snn._channel_proof import run_small
 from lightning_snn._channel_trace import trace
 from lightning_snn._fan_out import weighted_layers
+from lightning_snn._list_state import list_state
+from lightning_snn._modes import evaluating
+from lightning_snn._wrappers import refuse_other_input
 from lightning_snn.errors import SurgeryError
 from lightning_snn.errors import nearest
 
@@ -40,6 +43,8 @@ __all__ = ["ChannelGroup", "ChannelPlan", "ChannelUse", "channel_groups", "shrin
 
 Keep = Mapping[str, Sequence[int] | NDArray[np.int64]]
 """Channels that stay, by group name; a group that is not named stays whole."""
+REASONS = 3
+"""Most of them that a message holds."""
 
 
 def channel_groups(network: nn.Module, example: Tensor, skip_unsupported: bool = False) -> list[ChannelGroup]:
@@ -109,12 +114,26 @@ class ChannelPlan:
 
         Raises:
             SurgeryError: If a layer or function does not allow removal, or the proof fails.
+            NetworkError: If it is a ``SpikingClassifier`` that holds a network.
         """
         if example.ndim != 5:
             raise SurgeryError(
                 f"The example must be one input [T, B, C, H, W], found {tuple(example.shape)}. "
                 "Show an image T times (to_time_first does)."
             )
+        refuse_other_input(network)
+        example = example.to(next(network.parameters(), example).device)
+        try:
+            plan = cls._trace(network, example, skip_unsupported=skip_unsupported, prune_first=prune_first)
+        except SurgeryError as error:
+            raise SurgeryError(_hidden_state(network, example) or str(error)) from error
+        hidden = _hidden_state(network, example) if plan.skipped else None
+        if hidden is not None:
+            raise SurgeryError(hidden)
+        return plan
+
+    @classmethod
+    def _trace(cls, network: nn.Module, example: Tensor, *, skip_unsupported: bool, prune_first: bool) -> "ChannelPlan":
         found = trace(network, example[0, :1], skip_unsupported=skip_unsupported)
         uses, skipped = group_channels(found, skip_unsupported=skip_unsupported)
         groups = tuple(group for group in uses if prune_first or found.roots[0] not in group.layers)
@@ -128,6 +147,21 @@ class ChannelPlan:
             plan = plan._proven_part(awake, example[:, :1])
             plan._prove(awake, example[:, :1])
         return plan
+
+    def why_empty(self, network: nn.Module) -> str:
+        """Return the sentence for a network of which no channel can be removed."""
+        name, distinct = type(network).__name__, list(dict.fromkeys(self.skipped.values()))
+        if not distinct:
+            return (
+                f"{name} has no channels to prune besides its classifier's outputs. "
+                "Give a network with two or more weighted layers."
+            )
+        more = f" (and {len(distinct) - REASONS} more reasons)" if len(distinct) > REASONS else ""
+        return (
+            f"{name} has no channels to prune: those of {', '.join(self.skipped)} stay, as they cannot be followed. "
+            + " ".join(distinct[:REASONS])
+            + more
+        )
 
     def positions(self, group: str) -> tuple[ChannelUse, ...]:
         """Return where the channels of a group lie in each layer that has them, in network order.
@@ -230,6 +264,12 @@ class ChannelPlan:
                 skipped |= {layer: str(error) for layer in group.layers}
         uses = {group.name: self._uses[group.name] for group in proven}
         return replace(self, groups=tuple(proven), skipped=skipped, _uses=uses)
+
+
+def _hidden_state(network: nn.Module, example: Tensor) -> str | None:
+    """Say which module keeps tensors in a list, where one does: this is why the channels cannot be followed."""
+    with evaluating(network):
+        return list_state(network, example[:, :1])
 
 
 def _checked(name: str, indices: Sequence[int] | NDArray[np.int64], width: int) -> list[int]:

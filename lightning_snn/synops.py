@@ -35,6 +35,7 @@ from lightning_snn._synops_report import FirstLayer
 from lightning_snn._synops_report import LayerSynOps
 from lightning_snn._synops_report import SynOpsReport
 from lightning_snn._synops_report import summarise
+from lightning_snn._wrappers import unwrapped
 from lightning_snn.errors import NetworkError
 
 __all__ = ["LayerSynOps", "SynOpsMeter", "SynOpsReport", "measure_synops"]
@@ -227,7 +228,8 @@ def measure_synops(
     Training flags are put back afterwards, and the neurons are reset.
 
     Args:
-        network: As for :class:`SynOpsMeter`, with SpikingJelly neurons.
+        network: As for :class:`SynOpsMeter`, with SpikingJelly neurons. Of wrappers (``DataParallel``,
+            ``torch.compile``, ...) what they hold is measured.
         batches: Inputs ``[T, B, C, H, W]`` on the network's device; sizes may differ from batch to batch.
         first_layer: As for :class:`SynOpsMeter`.
         analog_hidden: As for :class:`SynOpsMeter`.
@@ -237,8 +239,9 @@ def measure_synops(
 
     Raises:
         ValueError: If an option is unknown, there is no batch, or a batch is no tensor.
-        NetworkError: If a layer's operations cannot be counted.
+        NetworkError: If a layer's operations cannot be counted, or it is a ``SpikingClassifier`` that holds a network.
     """
+    network = unwrapped(network)
     meter = SynOpsMeter(network, first_layer=first_layer, analog_hidden=analog_hidden)
     was_training = {module: module.training for module in network.modules()}
     network.eval()

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Final
+from typing import TypeVar
 from typing import cast
 
 import torch
@@ -15,8 +17,11 @@ from torch import Tensor
 from torch import nn
 from torch.utils.data import DataLoader
 
+from conf.identity import digest
 from conf.schema import ConfigError
+from conf.schema import ContentConfig
 from conf.schema import DataConfig
+from conf.schema import RunConfig
 from conf.schema import TaskConfig
 from conf.schema import TrainingConfig
 from datamodules import build_datamodule
@@ -26,18 +31,19 @@ from lightning_snn._network_check import check_network
 from lightning_snn._synops_report import AnalogHidden
 from lightning_snn._synops_report import FirstLayer
 from lightning_snn.artifact import load_artifact
+from lightning_snn.content import find_content
 from lightning_snn.errors import RunError
 from lightning_snn.errors import nearest
-from lightning_snn.files import read_json
-from lightning_snn.files import write_json
 from lightning_snn.fit import fit
 from lightning_snn.inference import Evaluation
 from lightning_snn.inference import evaluate
 from lightning_snn.networks import build_network
 from lightning_snn.networks import build_own_network
+from lightning_snn.repeatability import check_repeatable
 from lightning_snn.seeds import seed_for
 
 Batch = tuple[Tensor, Tensor]
+Config = TypeVar("Config", bound=RunConfig)
 Watch = Callable[[DataLoader[Batch]], Iterable[Batch]]
 
 
@@ -49,12 +55,14 @@ class Task:
     """
 
     def __init__(self, config: TaskConfig) -> None:
-        """Open the data and check that the network takes it.
+        """Open the data, check that the network takes it, and find what both hold (``config.content``).
 
         Raises:
+            ArtifactError: If a dense network is given that cannot be read.
             ConfigError: If a setting does not fit the data.
             DataError: If the data cannot be read.
-            NetworkError: If the network cannot be built or does not fit the data.
+            NetworkError: If the network cannot be built, does not fit the data, or is no function of its input.
+            RunError: If ``config`` holds what another task found, and data or network have changed since.
         """
         self.config = config
         self.data = open_data(config.data, seed=config.seed, time_steps=config.network.time_steps)
@@ -67,7 +75,19 @@ class Task:
                 f"{config.data.name!r}, whose samples have T frames. Set it to 0."
             )
         self.device = device_for(config.trainer.accelerator)
-        self.check(self.new_network())
+        network = self.new_network()
+        self.check(network)
+        if config.network._target_ is not None:
+            check_repeatable(network, self.example)
+        if isinstance(config, RunConfig):
+            found = find_content(config, self.data.contents, network, self.example)
+            if config.content.is_known and config.content != found:
+                _FOUND.clear()
+                raise RunError(
+                    "Data or network have changed since this work was begun. Leave them alone meanwhile, and give the "
+                    "same command again."
+                )
+            self.config = dataclasses.replace(config, content=found)
 
     def check(self, network: nn.Module) -> None:
         """Run a copy of a network on the CPU, in evaluation and in training, on a few examples.
@@ -78,23 +98,6 @@ class Task:
         batch = 3 if self.time_steps == 2 else 2  # not T, so that the two axes are told apart
         dimmed = [self.example / position for position in range(1, batch + 1)]
         check_network(network, torch.cat(dimmed, dim=1), self.data.num_classes)
-
-    def recognise_data(self, folder: Path) -> None:
-        """Store in ``folder`` which recordings the data have and how they are split, or check that they still do.
-
-        Raises:
-            RunError: If they do not: what was trained there may have seen what is test data now.
-        """
-        file, contents = folder / "recordings.json", self.data.contents
-        if contents is None:
-            return
-        if not file.exists():
-            write_json(file, contents)
-        elif read_json(file) != contents:
-            raise RunError(
-                f"The recordings of {self.config.data.name!r}, or their split, are not those that {folder} was made "
-                "with. Restore them, or choose other --runs to start anew."
-            )
 
     @property
     def time_steps(self) -> int:
@@ -188,6 +191,26 @@ class Task:
             first_layer=self.first_layer,
             analog_hidden=self.analog_hidden,
         )
+
+
+_FOUND: Final[dict[str, ContentConfig]] = {}
+"""What this process has found, by all that it follows from."""
+
+
+def identified(config: Config) -> Config:
+    """Return a configuration with its content, as a task finds it.
+
+    A process looks once; whoever works with the configuration looks again, and refuses what has changed.
+
+    Raises:
+        ArtifactError, ConfigError, DataError, NetworkError: As :class:`Task` does.
+    """
+    settings = dataclasses.asdict(config)
+    key = digest([settings[section] for section in ("seed", "data", "network", "baseline")])
+    if key not in _FOUND:
+        unknown = dataclasses.replace(config, content=ContentConfig())
+        _FOUND[key] = cast(RunConfig, Task(unknown).config).content
+    return dataclasses.replace(config, content=_FOUND[key])
 
 
 def open_data(data: DataConfig, *, seed: int, time_steps: int) -> BaseDataModule:

@@ -14,6 +14,7 @@ from conf import help as conf_help
 from conf.identity import digest
 from conf.identity import identity
 from conf.identity import network_name
+from conf.identity import places
 from conf.loading import given_keys
 from conf.loading import load
 from conf.loading import parse_arguments
@@ -60,11 +61,13 @@ def _ablate(arguments: Sequence[str]) -> int:
     from lightning_snn.progress import Reporter
     from lightning_snn.run_folder import QUESTION
     from lightning_snn.run_folder import RunFolder
+    from lightning_snn.task import identified
     from search.ablations.ablation import Ablation
     from search.ablations.ablation import Setting
     from search.ablations.finding import write_finding
 
     ablation: Ablation = pkgutil.resolve_name(source)
+    config = identified(config)
     settings = [f"{key}={value}" for key, value in parse_arguments(rest) if key not in OWN]
     named = f"{asked}-{config.data.name}-{network_name(config)}"
     name = config.name or f"ablate-{named}-{digest(identity(config))}"
@@ -73,7 +76,7 @@ def _ablate(arguments: Sequence[str]) -> int:
     torch.set_num_threads(config.threads)
     cost = ablation.cost(setting)
     whole = {"question": asked, **identity(config)}
-    with RunFolder(setting.folder, whole, config.data.root, QUESTION).open():
+    with RunFolder(setting.folder, whole, places(config), QUESTION).open():
         console.print(cost, soft_wrap=True, highlight=False)
         with Reporter(console) as reporter, reporter.phase(asked) as phase:
             finding = ablation.find(setting, phase)

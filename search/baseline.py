@@ -49,9 +49,11 @@ def obtain_baseline(task: SearchTask, folder: Path, callbacks: Sequence[Callback
 
     Raises:
         ArtifactError, NetworkError, SurgeryError: If a network was given that cannot be loaded, does not take the
-            data, or has channels that cannot be removed; nothing is saved then.
+            data, or has channels that cannot be removed, or one that is to be trained has; nothing is saved then.
         SearchError: If it has none, or the groups of the network are not those it was saved with.
     """
+    if task.config.baseline.artifact is None and not (folder / "network").exists():
+        task.check_channels()
     plans: list[ChannelPlan] = []  # of a network that was given: it need not be traced again
     network = obtain_dense(task, folder, callbacks, accept=lambda given: plans.append(task.channel_plan(given)))
     return _describe(task, folder, network, *plans)

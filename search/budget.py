@@ -24,6 +24,8 @@ class Budget:
     target: float
     baseline: float
     """SynOps per sample of the dense network, by the same meter on the same data."""
+    setting: str = "budget.target"
+    """What the user says the target by: ``budget.target``, a share, or ``budget.synops``."""
 
     @classmethod
     def of(cls, baseline: float, *, fraction: float, synops: float | None) -> "Budget":
@@ -34,20 +36,28 @@ class Budget:
         """
         if not baseline > 0.0:
             raise SearchError(
-                "The dense network causes no SynOps at all, so there is nothing to save: "
-                "train it longer, or lower network.options.threshold."
+                "The dense network causes no SynOps at all that count in the budget, so there is nothing to save. "
+                "Train it longer, lower the threshold of its neurons (network.options.threshold of a built-in "
+                "network), or let more layers count (synops.first_layer, synops.analog_hidden)."
             )
-        target = fraction * baseline if synops is None else synops
-        if target > baseline:
+        if synops is None:
+            return cls(fraction * baseline, baseline)
+        if synops > baseline:
             raise SearchError(
-                f"budget.synops is {target:g}, but the dense network needs only {baseline:g}. Choose less."
+                f"budget.synops is {synops:,.1f}, but the dense network needs only {baseline:,.1f}. Choose less."
             )
-        return cls(target, baseline)
+        return cls(synops, baseline, "budget.synops")
 
     @property
     def fraction(self) -> float:
         """Return the target as a share of the baseline."""
         return self.target / self.baseline
+
+    def raised_to(self, synops: float) -> str:
+        """Return the setting at which so many SynOps are allowed, such as ``budget.target to 0.35``, rounded up."""
+        if self.setting == "budget.target":
+            return f"{self.setting} to {math.ceil(1000.0 * synops / self.baseline) / 1000.0:g}"
+        return f"{self.setting} to {math.ceil(synops)}"
 
     def constraint(self, upper: float) -> float:
         """Return Optuna's constraint, ``upper / target - 1``: feasible at or below 0."""
@@ -56,6 +66,36 @@ class Budget:
     def met_by(self, synops: float, standard_error: float = 0.0) -> bool:
         """Tell whether measured SynOps, with two standard errors for the sample's accident, lie within."""
         return synops + 2.0 * standard_error <= self.target
+
+
+def check_reachable(budget: Budget, full: Sequence[int], *, low: float, cost: Callable[[Sequence[int]], float]) -> None:
+    """Refuse a budget that no network of the search space meets.
+
+    Args:
+        budget: SynOps that are allowed.
+        full: Channels by group of the dense network.
+        low: Least keep ratio.
+        cost: Cost of widths, in SynOps.
+
+    Raises:
+        SearchError: If there is none.
+    """
+    least = widths_of([low] * len(full), full)
+    needed, smallest = cost(least), cost([1] * len(full))
+    if needed <= budget.target:
+        return
+    within_low = smallest <= budget.target
+    if set(full) == {1}:
+        advice = "Each of its layers has one channel: give a network with wider layers."
+    elif least == list(full):
+        more = "" if within_low else f", and raise {budget.raised_to(smallest)} or more"
+        advice = f"No layer may lose a channel: lower space.low{more}."
+    else:
+        advice = f"Raise {budget.raised_to(needed)} or more{', or lower space.low' if within_low else ''}."
+    raise SearchError(
+        f"A budget of {budget.target:,.1f} SynOps is below what the smallest network needs ({needed:,.1f} at keep "
+        f"ratio {low:g} everywhere). {advice}"
+    )
 
 
 def widths_of(ratios: Sequence[float], full: Sequence[int]) -> list[int]:
@@ -88,8 +128,8 @@ def project(
     least = widths_of([low] * len(full), full)
     if cost(least) > target:
         raise SearchError(
-            f"A budget of {target:g} SynOps is below what the smallest network needs ({cost(least):g} at keep ratio "
-            f"{low:g} everywhere). Raise budget.target or lower space.low."
+            f"A cost of {target:g} is below that of the smallest network, {cost(least):g} at keep ratio {low:g} "
+            "everywhere. Allow more, or a lower keep ratio."
         )
     clipped = [min(max(ratio, 1e-9), ALMOST_ONE) for ratio in ratios]
 

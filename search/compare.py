@@ -63,22 +63,24 @@ def _compare(arguments: Sequence[str]) -> int:
     searches = len(config.strategies) * len(targets) * len(config.seeds)
     if config.task is not None and not 0 <= config.task < searches:
         raise ConfigError(f"task is one of {searches} searches, 0 to {searches - 1}, found {config.task}.")
+    from search.comparison.plan import in_group
     from search.comparison.plan import plan_runs
     from search.comparison.run import About
     from search.comparison.run import run_comparison  # only now, with a valid command line
 
     network = network_name(config)
-    name = config.name or f"compare-{config.data.name}-{network}-{digest(identity(config))}"
     settings = [f"{key}={value}" for key, value in parse_arguments(arguments) if key not in OWN]
     settings.append(f"strategy.evaluations={config.strategy.evaluations}")
-    if config.logger.name != "none" and config.logger.group is None:
-        settings.append(f"logger.group={name}")
     planned = plan_runs(
         settings,
         {name: (f"strategy={name}",) for name in config.strategies},
         targets=targets,
         seeds=config.seeds,
     )
+    searched = [each.folder.name for each in planned]  # named by what data and networks hold, too
+    name = config.name or f"compare-{config.data.name}-{network}-{digest([identity(config), searched])}"
+    if config.logger.name != "none" and config.logger.group is None:
+        planned = [in_group(each, name) for each in planned]
     about = About(
         title=f"{network} on {config.data.name}: {', '.join(config.strategies)}",
         command=shlex.join(["python", "-m", "search.compare", *arguments]),

@@ -82,7 +82,7 @@ class LinearEstimator:
         if np.ptp(x) == 0.0:  # the spread itself may be a rounding error above 0
             raise SearchError(
                 f"A line needs samples that differ in SynOps, found {len(x)} times {x[0]:g}. "
-                "Sample over a wider range of keep ratios."
+                "Fit a ratio, as fit_estimator does (estimator.name=ratio)."
             )
         self.slope = float(((x - x.mean()) * (y - y.mean())).sum() / self.spread)
         self.intercept = float(y.mean() - self.slope * x.mean())
@@ -165,6 +165,19 @@ def build_estimator(name: str, confidence: float) -> Estimator:
     return ESTIMATORS[name](confidence)
 
 
+def fit_estimator(name: str, confidence: float, pre: ArrayLike, post: ArrayLike) -> Estimator:
+    """Fit the estimator that ``estimator.name`` calls ``name``, or the ratio where samples determine no line.
+
+    They do not where all of them have the same SynOps before fine-tuning: of a network with few channels, only one may
+    lie near the budget. Then the ratio says what fine-tuning does to that one, and how much it scatters. (Ours.)
+
+    Raises:
+        SearchError: If the name is unknown, or there are too few samples, or not finite ones.
+    """
+    alike = np.size(pre) > 0 and np.ptp(np.asarray(pre, dtype=np.float64)) == 0.0
+    return build_estimator("ratio" if name == "linear" and alike else name, confidence).fit(pre, post)
+
+
 def pre_for_upper(estimator: Estimator, target: float, highest: float) -> float:
     """Return the most SynOps before fine-tuning, up to ``highest``, whose upper bound is within ``target``.
 
@@ -188,7 +201,7 @@ def leave_one_out_errors(name: str, pre: ArrayLike, post: ArrayLike) -> Floats:
     errors = np.empty(len(x))
     for left_out in range(len(x)):
         rest = np.arange(len(x)) != left_out
-        fitted = build_estimator(name, 0.95).fit(x[rest], y[rest])
+        fitted = fit_estimator(name, 0.95, x[rest], y[rest])
         errors[left_out] = abs(float(fitted.predict(x[left_out]).mean) - y[left_out])
     return errors
 

@@ -224,12 +224,12 @@ def architecture_figure(before: Layers, after: Layers) -> Figure:
         after: The same of the result.
     """
     figure, axes = canvas("architecture", height=2.6)
-    tallest = max(each["output_shape"][0] for each in before.values())
+    tallest = max(_channels(each) for each in before.values())
     widest = max(_side(each) for each in before.values())
     gap = 0.35 * widest
     x, ticks = 0.0, []
     for name, dense in before.items():
-        channels, kept, side = dense["output_shape"][0], after[name]["output_shape"][0], _side(dense)
+        channels, kept, side = _channels(dense), _channels(after.get(name, dense)), _side(dense)
         axes.bar(x + side / 2, channels, side, color="#e8e8e8", edgecolor=GREY, linewidth=0.8)
         axes.bar(x + side / 2, kept, side, color=BLUE)
         axes.annotate(
@@ -246,9 +246,15 @@ def architecture_figure(before: Layers, after: Layers) -> Figure:
     return figure
 
 
+def _channels(layer: Mapping[str, Any]) -> int:
+    """Return the channels of a layer's output; 1 where an older version recorded a shape without any."""
+    shape = layer.get("output_shape") or [1]
+    return int(shape[0])
+
+
 def _side(layer: Mapping[str, Any]) -> int:
     """Return the side of a layer's map, 1 where it has none."""
-    shape = layer["output_shape"]
+    shape = layer.get("output_shape") or [1]
     return int(shape[-1]) if len(shape) > 1 else 1
 
 

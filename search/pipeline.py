@@ -15,7 +15,6 @@ from optuna.trial import FrozenTrial
 from rich.console import Console
 from torch import nn
 
-from conf.identity import identity
 from conf.schema import SearchConfig
 from lightning_snn.artifact import save_artifact
 from lightning_snn.files import locked
@@ -24,6 +23,8 @@ from lightning_snn.inference import Evaluation
 from lightning_snn.progress import EpochProgress
 from lightning_snn.progress import Reporter
 from lightning_snn.run_folder import RunFolder
+from lightning_snn.run_folder import find_run
+from lightning_snn.run_folder import say_what_is_unsure
 from search.baseline import Baseline
 from search.baseline import obtain_baseline
 from search.budget import Budget
@@ -76,18 +77,21 @@ def run_search(config: SearchConfig, console: Console | None = None) -> dict[str
     console = console or Console(markup=False)
     torch.set_num_threads(config.threads)
     check_names(config)
-    run = RunFolder(Path(config.runs) / run_name(config), identity(config), config.data.root)
-    if not run.is_finished():
+    task = SearchTask(config)
+    run = find_run(Path(config.runs), task.config, run_name)
+    if run.is_finished():
+        say_what_is_unsure(run, "best", console)
+    else:
         with Reporter(console) as reporter:
-            _carry_out(config, run, reporter)
+            _carry_out(task, run, reporter)
     result = run.result()
     console.print(result_table(result))
     console.print(f"{run.path / 'report.html'} shows the whole run; {run.path / 'best'} holds the network.")
     return result
 
 
-def _carry_out(config: SearchConfig, run: RunFolder, reporter: Reporter) -> None:
-    task = SearchTask(config)
+def _carry_out(task: SearchTask, run: RunFolder, reporter: Reporter) -> None:
+    config = task.config
     baseline = dense_network(task, reporter)
     budget = Budget.of(baseline.validation.synops.total, fraction=config.budget.target, synops=config.budget.synops)
     context = build_context(
@@ -122,7 +126,6 @@ def dense_network(task: SearchTask, reporter: Reporter) -> Baseline:
     """Train the dense network, or load it where it was given or another run trained it."""
     folder, _ = shared_folders(task.config)
     with locked(folder, wait=True), reporter.phase("baseline", task.config.training.epochs) as phase:
-        task.recognise_data(folder)
         baseline = obtain_baseline(task, folder, [EpochProgress(phase)])
         phase.news = (
             f"validation accuracy {baseline.validation.accuracy:.2%}, {baseline.validation.synops.total:,.0f} SynOps"
@@ -193,7 +196,7 @@ def finetune(
     if best is None:
         raise SearchError(
             "No trial could be measured: all pruned networks were silent or their accuracy was no number. "
-            "Train the dense network longer, or raise budget.target."
+            f"Train the dense network longer, or raise {budget.setting}."
         )
     epochs = evaluator.task.config.finetuning.epochs
     with reporter.phase("fine-tuning", epochs) as phase:

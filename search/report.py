@@ -56,6 +56,7 @@ def _report(arguments: Sequence[str]) -> int:
     from lightning_snn.progress import Reporter
     from lightning_snn.run_folder import KINDS
     from lightning_snn.run_folder import PLAN
+    from lightning_snn.run_folder import of_unknown_content
     from search.comparison.plan import members_of
     from search.comparison.run import About
     from search.comparison.run import read_plan
@@ -100,6 +101,8 @@ def _report(arguments: Sequence[str]) -> int:
         except OSError as error:
             raise ConfigError(f"{out} is no folder to write to ({error.strerror}). Name another by --out.") from error
     console = Console(markup=False)
+    for run in (run for run, record in records.items() if not record.config.content.is_known):
+        console.print(of_unknown_content(run), soft_wrap=True, highlight=False)
     for out, comparison in summaries.items():
         write_comparison(out, comparison)
         for title, why in comparison.failed.items():

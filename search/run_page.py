@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from conf.groups import choices
 from conf.identity import leaves
+from conf.schema import ContentConfig
 from conf.schema import SearchConfig
 from lightning_snn.files import write_text
 from search._page import page
@@ -107,7 +108,7 @@ def command_of(config: SearchConfig) -> str:
     named = {"data": config.data.name, "network": config.network.name, "strategy": config.strategy.name}
     words = [word for group, name in named.items() if name in choices(group) for word in (f"--{group}", name)]
     implied = dict(leaves(dataclasses.asdict(load_config(words))))
-    for key, value in leaves(dataclasses.asdict(config)):
+    for key, value in leaves(dataclasses.asdict(dataclasses.replace(config, content=ContentConfig()))):
         if value != implied.get(key, {}):
             words += [f"--{key}", "null" if value is None else str(value)]
     return shlex.join(["python", "-m", "search", *words])

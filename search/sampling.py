@@ -37,7 +37,7 @@ from search.budget import widths_of
 from search.cost import CostModel
 from search.errors import SearchError
 from search.estimator import Estimator
-from search.estimator import build_estimator
+from search.estimator import fit_estimator
 from search.estimator import pre_for_upper
 from search.evaluator import Evaluator
 from search.processes import end_at_once
@@ -225,8 +225,14 @@ def _read(file: Path) -> Sample:
 
 
 def fitted(samples: Sequence[Sample], config: EstimatorConfig) -> Estimator:
-    """Return the estimator, or the ratio in its place where the line falls: more SynOps before, fewer after."""
+    """Return the estimator, or the ratio in its place where there is no line, or it falls: more before, fewer after."""
     estimator = _fit(config.name, samples, config)
+    if estimator.name != config.name:
+        warnings.warn(
+            f"All {len(samples)} samples have the same SynOps, so few networks lie near the budget: no line can be "
+            "fitted, and the ratio of SynOps after to before is used.",
+            stacklevel=2,
+        )
     if estimator.slope > 0.0:
         return estimator
     warnings.warn(
@@ -239,7 +245,7 @@ def fitted(samples: Sequence[Sample], config: EstimatorConfig) -> Estimator:
 
 def _fit(name: str, samples: Sequence[Sample], config: EstimatorConfig) -> Estimator:
     pre, post = [sample.pre for sample in samples], [sample.post for sample in samples]
-    return build_estimator(name, config.confidence).fit(pre, post)
+    return fit_estimator(name, config.confidence, pre, post)
 
 
 _evaluator: Evaluator | None = None  # of a worker process

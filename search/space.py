@@ -19,7 +19,7 @@ from lightning_snn.surgery import ChannelGroup
 from lightning_snn.surgery import ChannelPlan
 from search.baseline import Baseline
 from search.budget import Budget
-from search.budget import project
+from search.budget import check_reachable
 from search.budget import widths_of
 from search.cost import CostModel
 from search.cost import measure_cost_model
@@ -116,7 +116,7 @@ def build_context(
     order = keep_order(baseline.scores)
     cost = measure_cost_model(baseline.network, baseline.plan, baseline.validation.synops, order)
     full = [group.width for group in baseline.plan.groups]
-    project([low] * len(full), full, low=low, cost=cost, target=budget.target)  # refuses what cannot be reached
+    check_reachable(budget, full, low=low, cost=cost)
     return SearchContext(
         groups=baseline.plan.groups,
         low=low,

@@ -31,20 +31,17 @@ class SearchTask(Task):
 
     config: SearchConfig
 
-    def __init__(self, config: SearchConfig) -> None:
-        """Do what the base class does, and rank the channels: a network is refused before its training, not after.
+    def check_channels(self) -> None:
+        """Rank the channels of the fresh network: one that cannot be pruned is refused before its training, not after.
 
         Raises:
-            ConfigError, DataError, NetworkError: As the base class does.
             SurgeryError: If the channels of the network cannot be removed, or the criterion cannot score them.
             SearchError: If it has none.
         """
-        super().__init__(config)
-        if config.baseline.artifact is None:
-            network, space = self.new_network(), config.space
-            plan = self.channel_plan(network)
-            batches = [(self.example, torch.zeros(1, dtype=torch.int64))] if space.recalibration_batches > 0 else []
-            channel_scores(space.criterion, network, plan, config.seed, batches)
+        network, space = self.new_network(), self.config.space
+        plan = self.channel_plan(network)
+        batches = [(self.example, torch.zeros(1, dtype=torch.int64))] if space.recalibration_batches > 0 else []
+        channel_scores(space.criterion, network, plan, self.config.seed, batches)
 
     def channel_plan(self, network: nn.Module) -> ChannelPlan:
         """Return the channels of ``network`` that may be removed, as ``space`` says.
@@ -53,21 +50,34 @@ class SearchTask(Task):
             SurgeryError: If they cannot be followed.
             SearchError: If there are none.
         """
-        space = self.config.space
+        skip = self.config.space.skip_unsupported
         try:
-            plan = ChannelPlan.trace(
-                network, self.example, skip_unsupported=space.skip_unsupported, prune_first=space.prune_first
-            )
+            plan = self._traced(network, skip)
         except SurgeryError as error:
-            if space.skip_unsupported:
+            if skip or not self._can_skip(network):
                 raise
             raise SurgeryError(f"{error} Or keep what cannot be followed: --space.skip_unsupported true.") from error
         if not plan.groups:
-            raise SearchError(
-                f"{type(network).__name__} has no channels to prune besides its classifier's outputs. "
-                "Give a network with two or more weighted layers."
-            )
+            reason = plan.why_empty(network)
+            if not self.config.space.prune_first:
+                reason += " The first layer stays whole, as --space.prune_first false says."
+            raise SearchError(reason)
         return plan
+
+    def _traced(self, network: nn.Module, skip_unsupported: bool) -> ChannelPlan:
+        return ChannelPlan.trace(
+            network,
+            self.example,
+            skip_unsupported=skip_unsupported,
+            prune_first=self.config.space.prune_first,
+        )
+
+    def _can_skip(self, network: nn.Module) -> bool:
+        """Tell whether anything is left to prune where what cannot be followed is kept: else it is no advice."""
+        try:
+            return bool(self._traced(network, True).groups)
+        except SurgeryError:
+            return False
 
     def recalibrate_(self, network: nn.Module) -> None:
         """Measure the batch-norm statistics of ``network`` anew."""

@@ -12,6 +12,7 @@ from torch import nn
 
 from lightning_snn._options import as_meant
 from lightning_snn._user_code import user_code
+from lightning_snn._wrappers import unwrapped
 from lightning_snn.errors import NetworkError
 
 
@@ -19,7 +20,8 @@ def build_own_network(target: str, *, num_classes: int, in_channels: int, **opti
     """Build a user's network from its import path, ``package.module.Class``, also from the current folder.
 
     ``num_classes`` and ``in_channels`` are passed where the signature names them (or takes any keyword);
-    ``options`` are passed always, whole numbers as floats where it means floats.
+    ``options`` are passed always, whole numbers as floats where it means floats. Of wrappers (``DataParallel``,
+    ``torch.compile``, ...) what they hold is returned.
 
     Raises:
         NetworkError: If the path cannot be imported, the code raises anything, or it returns no module.
@@ -38,7 +40,7 @@ def build_own_network(target: str, *, num_classes: int, in_channels: int, **opti
         network = build(**arguments)
     if not isinstance(network, nn.Module):
         raise NetworkError(f"{target} must return a torch.nn.Module, found {type(network).__name__}.")
-    return network
+    return unwrapped(network)
 
 
 def _refuse_misfit(target: str, build: Callable[..., Any], arguments: dict[str, Any]) -> None:

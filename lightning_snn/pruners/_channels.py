@@ -31,6 +31,8 @@ class ChannelPruner(Pruner):
     """Remove the channels that score least over all groups; each group keeps a few in any case."""
 
     name: ClassVar[str]
+    unranked: ClassVar[str] = "it has no batch norm"
+    """Why a group is left whole: its channels have infinite scores."""
 
     def __init__(
         self, *, bench: Bench, target: float | None = None, keep: float | None = None, low: float = LOW
@@ -58,8 +60,13 @@ class ChannelPruner(Pruner):
         self.keep, self.low = keep, low
 
     def accept(self, network: nn.Module) -> None:
-        """Refuse a network whose channels cannot be removed."""
-        self.bench.plan(network)
+        """Refuse a network whose channels cannot be removed, or must all stay."""
+        widths = [group.width for group in self.bench.plan(network).groups]
+        if all(max(1, math.ceil(self.low * width - 1e-9)) == width for width in widths):
+            raise PruningError(
+                f"Nothing can be pruned: each layer keeps the share pruning.options.low, {self.low:g}, of its "
+                "channels, and one at least: all of them. Lower it, or give a network with wider layers."
+            )
 
     @abstractmethod
     def scores(self, network: nn.Module, plan: ChannelPlan) -> Scores:
@@ -77,7 +84,7 @@ class ChannelPruner(Pruner):
             count = self.most_within(least, most, lambda n: plan.shrink(network, best(scores, n, self.low)), round_)
         kept = best(scores, count, self.low)
         smaller = self.bench.recalibrated(plan.shrink(network, kept))
-        whole = {name: "it has no batch norm" for name, each in scores.items() if (each == np.inf).all()}
+        whole = {name: self.unranked for name, each in scores.items() if (each == np.inf).all()}
         return Pruned(smaller, {}, plan.live_synapses(network, kept), {"skipped": whole})
 
 

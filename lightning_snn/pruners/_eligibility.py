@@ -17,7 +17,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from spikingjelly.activation_based.base import MemoryModule
 from torch import Tensor
 from torch import nn
 from torch.nn import functional as F
@@ -25,8 +24,12 @@ from torch.utils.hooks import RemovableHandle
 
 from lightning_snn._fan_out import WeightedLayer
 from lightning_snn._next_neuron import next_neurons
+from lightning_snn.errors import PruningError
 from lightning_snn.forward import step_mode
+from lightning_snn.neurons import spikes
+from lightning_snn.pruners._traces import known_leaks
 from lightning_snn.pruners._traces import leak
+from lightning_snn.time_axis import by_step
 
 
 class CreditWatch:
@@ -43,19 +46,34 @@ class CreditWatch:
         """Find the neurons that each layer drives.
 
         Args:
-            network: Left in evaluation mode with clean neurons.
+            network: Its neurons are reset, nothing else is changed.
             layers: Those whose weights are asked for, by name.
             example: One input ``[T, B, C, H, W]`` on the network's device.
+
+        Raises:
+            PruningError: If the leak of a layer of neurons is not known.
         """
+        known_leaks(network, example)
         driven = next_neurons(network, example)
         self._network = network
         self._layers = {name: layer for name, layer in layers.items() if name in driven}
-        self._neurons = {name: driven[name] for name in self._layers}
+        # neurons that do not spike have no surrogate: the gradient of what drives them is exact as it is
+        self._neurons = {
+            name: neurons if (neurons := driven[name]) is not None and spikes(network.get_submodule(neurons)) else None
+            for name in self._layers
+        }
+        self._sizes: list[tuple[int, int]] = []
         self._seen: dict[str, _Seen] = {}
         self._handles: list[RemovableHandle] = []
 
     def attach(self) -> None:
         """Watch the next forward and backward pass."""
+        step_by_step = step_mode(self._network) == "s"
+
+        def note_size(_: nn.Module, args: tuple[Any, ...]) -> None:
+            self._sizes.append((1, args[0].shape[0]) if step_by_step else tuple(args[0].shape[:2]))
+
+        self._handles.append(self._network.register_forward_pre_hook(note_size))
         for name in {*self._layers, *(found for found in self._neurons.values() if found is not None)}:
             self._seen[name] = seen = _Seen()
             self._handles.append(self._network.get_submodule(name).register_forward_hook(seen.note))
@@ -66,28 +84,41 @@ class CreditWatch:
         Layers whose outputs had no gradient are not in it.
 
         Raises:
-            PruningError: If the leak of a layer of neurons is not known.
+            PruningError: If a layer saw more or fewer than the T steps, or the leak of neurons is not known.
         """
         while self._handles:
             self._handles.pop().remove()
-        mode = step_mode(self._network)
         errors_T: dict[str, Tensor] = {}
         found = {}
         for name, layer in self._layers.items():
             neurons = self._neurons[name]
             if not (self._seen[name].complete and (neurons is None or self._seen[neurons].complete)):
                 continue
-            inputs_T, own_T = self._seen[name].over_time(mode)
+            inputs_T, own_T = self._over_time(name)
             if neurons is not None and neurons not in errors_T:
-                module = self._network.get_submodule(neurons)
-                assert isinstance(module, MemoryModule)
-                errors_T[neurons] = surrogate_errors(module, *self._seen[neurons].over_time(mode))
+                module: Any = self._network.get_submodule(neurons)
+                errors_T[neurons] = surrogate_errors(module, *self._over_time(neurons))
             if neurons is None or errors_T[neurons].shape != own_T.shape:  # a readout, or a pool lies between
                 found[name] = credit(layer, inputs_T, own_T)
             else:
                 found[name] = credit(layer, traces(inputs_T, leak(self._network, neurons)), errors_T[neurons])
         self._seen.clear()
+        self._sizes.clear()
         return found
+
+    def _over_time(self, name: str) -> tuple[Tensor, Tensor]:
+        """Return inputs and output gradients of a layer, ``[T, B, ...]``, whichever axes and calls they came in."""
+        module, size = self._network.get_submodule(name), self._sizes[0]
+        inputs_T, gradients_T = (
+            torch.cat([by_step(name, module, each, *size) for each in calls]) for calls in self._seen[name].calls()
+        )
+        steps = sum(each for each, _ in self._sizes)
+        if len(inputs_T) != steps:
+            raise PruningError(
+                f"Credits need layers that see each of the T={steps} steps once, found {len(inputs_T)} steps in layer "
+                f"{name!r}. Give each use of it a layer of its own, or set pruning.options.eid=false."
+            )
+        return inputs_T, gradients_T
 
 
 class _Seen:
@@ -112,12 +143,9 @@ class _Seen:
         """Whether a gradient reached every call."""
         return 0 < len(self._inputs) == len(self._gradients)
 
-    def over_time(self, mode: str) -> tuple[Tensor, Tensor]:
-        """Return inputs and gradients, ``[T, B, ...]``."""
-        gradients = [self._gradients[call] for call in range(len(self._inputs))]
-        if mode == "s":
-            return torch.stack(self._inputs), torch.stack(gradients)
-        return self._inputs[-1], gradients[-1]
+    def calls(self) -> tuple[list[Tensor], list[Tensor]]:
+        """Return the inputs and gradients of each call, in order."""
+        return self._inputs, [self._gradients[call] for call in range(len(self._inputs))]
 
 
 def traces(inputs_T: Tensor, lam: float) -> Tensor:
@@ -128,7 +156,7 @@ def traces(inputs_T: Tensor, lam: float) -> Tensor:
     return torch.stack(found)
 
 
-def surrogate_errors(neuron: MemoryModule, inputs_T: Tensor, errors_T: Tensor) -> Tensor:
+def surrogate_errors(neuron: Any, inputs_T: Tensor, errors_T: Tensor) -> Tensor:
     """Return ``psi[t] L[t]`` times what one unit of input adds to the potential, for each neuron and step.
 
     The neurons run again, step by step, each step cut off from the one before.
@@ -143,8 +171,8 @@ def surrogate_errors(neuron: MemoryModule, inputs_T: Tensor, errors_T: Tensor) -
     for input_, error in zip(inputs_T, errors_T, strict=True):
         with torch.enable_grad():
             input_ = input_.detach().requires_grad_()
-            spikes = neuron.single_step_forward(input_)
-            found.append(torch.autograd.grad(spikes, input_, error)[0])
+            output = neuron.single_step_forward(input_)
+            found.append(torch.autograd.grad(output, input_, error)[0])
         neuron.detach()
     neuron.reset()
     return torch.stack(found)

@@ -18,6 +18,7 @@ from torch.nn.utils import parametrize
 
 from lightning_snn._fan_out import WeightedLayer
 from lightning_snn._fan_out import weighted_layers
+from lightning_snn._made_weights import made_weight
 from lightning_snn._next_neuron import next_neurons
 from lightning_snn.errors import PruningError
 from lightning_snn.pruners._blocks import Pattern
@@ -68,12 +69,14 @@ class NMPruner(Pruner):
             network: Its neurons are reset, nothing else is changed.
 
         Raises:
-            PruningError: If no layer takes it.
+            PruningError: If no layer takes it, or the weight of one is made anew at every pass by something else.
         """
-        was_training = {module: module.training for module in network.modules()}
+        ours = {name for name, _, _ in masked_layers(network)}
+        for name, layer in weighted_layers(network).items():
+            made = None if name in ours else made_weight(name, layer)
+            if made is not None:
+                raise PruningError(made)
         first, *_ = next_neurons(network, self.bench.example.to(next(network.parameters()).device))
-        for module, training in was_training.items():
-            module.training = training
         chosen, skipped = {}, {}
         for name, layer in weighted_layers(network).items():
             row = self.pattern.row(layer.weight.shape)

@@ -8,7 +8,9 @@ from typing import ClassVar
 from torch import nn
 
 from lightning_snn._fan_out import weighted_layers
+from lightning_snn._made_weights import made_weight
 from lightning_snn.connectivity import live_weights
+from lightning_snn.errors import PruningError
 from lightning_snn.pruners._layer_shares import least_live
 from lightning_snn.pruners.bench import Bench
 from lightning_snn.pruners.masks import Masks
@@ -42,6 +44,13 @@ class WeightPruner(Pruner):
         """
         super().__init__(bench, one_strength(self.name, target, "sparsity", sparsity), rounds)
         self.sparsity = sparsity
+
+    def accept(self, network: nn.Module) -> None:
+        """Refuse a network with weights that are made anew at every pass."""
+        for name, layer in weighted_layers(network).items():
+            made = made_weight(name, layer)
+            if made is not None:
+                raise PruningError(made)
 
     @abstractmethod
     def allocation(self, network: nn.Module) -> Allocation:

@@ -10,6 +10,7 @@ from spikingjelly.activation_based import functional
 from torch import Tensor
 from torch import nn
 
+from lightning_snn._made_weights import check_copyable
 from lightning_snn._synops_report import AnalogHidden
 from lightning_snn._synops_report import FirstLayer
 from lightning_snn.errors import SurgeryError
@@ -59,6 +60,7 @@ class Bench:
 
     def recalibrated(self, network: nn.Module) -> nn.Module:
         """Return a copy of a network, on the device of the data, with batch norms measured anew."""
+        check_copyable(network)
         functional.reset_net(network)  # the state that a training leaves cannot be copied
         fresh = copy.deepcopy(network).to(self.batches[0].device)
         recalibrate_batch_norm_(fresh, self.batches)
@@ -72,10 +74,7 @@ class Bench:
         """
         plan = ChannelPlan.trace(network.cpu(), self.example)
         if not plan.groups:
-            raise SurgeryError(
-                f"{type(network).__name__} has no channels to prune besides its classifier's outputs. "
-                "Give a network with two or more weighted layers."
-            )
+            raise SurgeryError(plan.why_empty(network))
         return plan
 
 

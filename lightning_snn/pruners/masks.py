@@ -18,6 +18,7 @@ from torch import Tensor
 from torch import nn
 
 from lightning_snn._fan_out import weighted_layers
+from lightning_snn._made_weights import made_weight
 from lightning_snn.errors import NetworkError
 
 Masks = dict[str, Tensor]
@@ -29,7 +30,7 @@ def apply_masks_(network: nn.Module, masks: Mapping[str, Tensor]) -> None:
     """Set masked weights to zero, in place.
 
     Raises:
-        NetworkError: If a mask does not fit its layer.
+        NetworkError: If a mask does not fit its layer, or its weight is made anew at every pass.
     """
     for weight, mask in _masked_weights(network, masks):
         weight.mul_(mask)
@@ -107,6 +108,9 @@ def _masked_weights(network: nn.Module, masks: Mapping[str, Tensor]) -> list[tup
                 f"Masks must fit the network they were made for, found one of shape {tuple(mask.shape)} for {name!r}. "
                 "Build the network as before."
             )
+        made = made_weight(name, layers[name])
+        if made is not None:
+            raise NetworkError(made)
         weight = layers[name].weight
         found.append((weight, mask.to(weight.device)))
     return found

@@ -125,7 +125,7 @@ class Pruner(Callback, ABC):
         if count == low and share(low) > limit:
             raise PruningError(
                 f"pruning.target {self.target:g} is below what the least that every layer keeps needs, "
-                f"{share(low):.2%} of the dense SynOps. Raise it."
+                f"{share(low):.2%} of the dense SynOps. Raise it above that."
             )
         return count
 

@@ -6,6 +6,7 @@ and the signal ``gates``, because the published one, the gradient of the scale o
 shift were set to zero, is zero but for what momentum left.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -17,9 +18,12 @@ from torch import Tensor
 from torch import nn
 
 from lightning_snn._gates import ChannelGates
+from lightning_snn._modes import evaluating
 from lightning_snn._next_neuron import next_neurons
 from lightning_snn.activity import ActivityMeter
+from lightning_snn.activity import channel_activity
 from lightning_snn.errors import PruningError
+from lightning_snn.forward import run_network
 from lightning_snn.pruners._channels import LOW
 from lightning_snn.pruners._channels import ChannelPruner
 from lightning_snn.pruners._channels import Scores
@@ -45,6 +49,7 @@ class SCA(ChannelPruner):
     """Prune and regrow channels in every epoch of a training from scratch."""
 
     name = "sca"
+    unranked = "it has no batch norm, or no neurons with its channels behind it"
     trains = True
 
     def __init__(
@@ -84,13 +89,18 @@ class SCA(ChannelPruner):
         self._activity: list[float] = []  # of all channels, in the last epoch
         self._regrown = 0  # channels that come back in this epoch
 
+    def accept(self, network: nn.Module) -> None:
+        """Refuse a network whose channels cannot be removed, or of whose neurons the potential is not known."""
+        super().accept(network)
+        with evaluating(network), torch.no_grad(), ActivityMeter(network):
+            run_network(network, self.bench.example)
+
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Find the channels and their neurons, while the network is still on the CPU."""
         network = network_of(pl_module)
         self._plan = self.bench.plan(network)
         self._plan_starts = np.cumsum([0, *(group.width for group in self._plan.groups)])
         self._neurons = next_neurons(network, self.bench.example)
-        network.train()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Gate the channels, and watch the neurons.
@@ -163,14 +173,16 @@ class SCA(ChannelPruner):
     def _most_active(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> Tensor:
         """Return which open channels this epoch's pruning leaves, and note how many others may come back."""
         means = {
-            name: trainer.strategy.reduce(mean_C, reduce_op="mean").cpu().numpy()
-            for name, mean_C in self._meter.means().items()
+            name: trainer.strategy.reduce(mean_C, reduce_op="mean") for name, mean_C in self._meter.means().items()
         }
-        self._activity = [float(each) for group in self._plan.groups for each in self._activity_of(group, means)]
+        network = network_of(pl_module)
+        self._activity = [
+            float(each) for group in self._plan.groups for each in self._activity_of(network, group, means)
+        ]
         open_now = np.array(self._open or [True] * len(self._activity))
         by_activity = self._by_group(np.where(open_now, self._activity, -1.0))
         progress = min(1.0, (trainer.current_epoch + 1) / (SETTLED * (trainer.max_epochs or 1)))
-        count = self._count(network_of(pl_module), by_activity, progress)
+        count = self._count(network, by_activity, progress)
         kept = min(count - round(count * self.regrow * (1.0 - progress)), int(open_now.sum()))
         self._regrown = count - kept
         kept_G = torch.zeros(len(open_now), dtype=torch.bool)
@@ -197,15 +209,16 @@ class SCA(ChannelPruner):
             if self.signal == "gates":
                 self._gates.attach()
 
-    def _activity_of(self, group: ChannelGroup, means: dict[str, Floats]) -> Floats:
+    def _activity_of(self, network: nn.Module, group: ChannelGroup, means: Mapping[str, Tensor]) -> Floats:
         """Return the mean activity of a group's channels over its neurons; infinity where there is nothing to gate."""
         if not any(use.side == "norm" for use in self._plan.positions(group.name)):
             return np.full(group.width, np.inf)
         found = []
         for use in self._plan.positions(group.name):
-            neurons = self._neurons.get(use.layer)
-            if use.side == "out" and neurons is not None:
-                found.append(means[neurons][use.positions_CP].mean(axis=1))
+            if use.side == "out":
+                activity_C = channel_activity(network, use.layer, self._neurons.get(use.layer), means)
+                if activity_C is not None:
+                    found.append(activity_C.cpu().numpy()[use.positions_CP].mean(axis=1))
         return np.asarray(np.mean(found, axis=0)) if found else np.full(group.width, np.inf)
 
     def _by_group(self, values_G: Floats) -> Scores:

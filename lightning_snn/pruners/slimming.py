@@ -7,6 +7,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from lightning_snn.errors import PruningError
 from lightning_snn.pruners._channels import LOW
@@ -57,7 +58,7 @@ class Slimming(ChannelPruner):
     ) -> None:
         """Add the penalty's subgradient."""
         for module in pl_module.modules():
-            if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) and module.weight is not None:
+            if isinstance(module, _BatchNorm) and module.weight is not None:
                 gamma: Any = module.weight
                 if gamma.grad is not None:
                     gamma.grad.add_(gamma.detach().sign(), alpha=self.l1)

@@ -29,6 +29,7 @@ from lightning_snn.pruners._n_m import TrainedNM
 from lightning_snn.pruners._n_m import masked_layers
 from lightning_snn.pruners._subset import gumbel_like
 from lightning_snn.pruners._subset import relaxed_subset
+from lightning_snn.pruners._traces import known_leaks
 from lightning_snn.pruners.bench import Bench
 from lightning_snn.pruners.masks import network_of
 from lightning_snn.seeds import seed_for
@@ -131,6 +132,12 @@ class SpikeNM(TrainedNM):
         self._watch: CreditWatch | None = None
         self._watching = False
 
+    def accept(self, network: nn.Module) -> None:
+        """Refuse a network that the pattern does not fit, or whose neurons have a leak that credits do not know."""
+        super().accept(network)
+        if self.eid:
+            known_leaks(network, self.bench.example.to(next(network.parameters()).device))
+
     def new_mask(self, weight: nn.Parameter, index: int) -> LearnedMask:
         """Return a mask with logits near 0."""
         generator = torch.Generator().manual_seed(seed_for(self.bench.seed, "N:M logits", index))
@@ -150,7 +157,6 @@ class SpikeNM(TrainedNM):
             )
         layers = {name: layer for name, layer, _ in masked_layers(network)}
         self._watch = CreditWatch(network, layers, self.bench.example.to(pl_module.device))
-        network.train()
 
     @torch.no_grad()
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, _: Any, batch_idx: int) -> None:

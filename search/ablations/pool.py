@@ -26,6 +26,7 @@ from lightning_snn.progress import Phase
 from lightning_snn.progress import WithinStep
 from lightning_snn.seeds import seed_for
 from lightning_snn.synops import SynOpsReport
+from lightning_snn.task import identified
 from search.ablations.ablation import Setting
 from search.baseline import Baseline
 from search.baseline import obtain_baseline
@@ -132,7 +133,7 @@ class PoolAblation(ABC):
 
 
 def pool_config(setting: Setting, seed: int, changes: Sequence[str] = ()) -> SearchConfig:
-    """Return the settings of a pool: those of the command line, and ``changes``.
+    """Return the settings of a pool, with what they stand for: those of the command line, and ``changes``.
 
     Raises:
         ConfigError, SearchError: If one is wrong.
@@ -141,7 +142,7 @@ def pool_config(setting: Setting, seed: int, changes: Sequence[str] = ()) -> Sea
     workers = f"estimator.workers={setting.config.workers}"
     config = load_config(later_wins([*setting.arguments, target, workers, f"seed={seed}", *changes]))
     check_names(config)
-    return config
+    return identified(config)
 
 
 def take_pool(request: Request, phase: Phase) -> Pool:
@@ -163,10 +164,9 @@ def take_pool(request: Request, phase: Phase) -> Pool:
 def prepare(config: SearchConfig, phase: Phase) -> tuple[SearchTask, Baseline, Budget, SearchContext]:
     """Return what samples are made of: the data, the dense network (trained if it is not there), budget and space."""
     task = SearchTask(config)
-    dense, _ = shared_folders(config)
+    dense, _ = shared_folders(task.config)
     training = WithinStep(phase, f"{title_of(config)}: dense network", config.training.epochs)
     with locked(dense, wait=True):
-        task.recognise_data(dense)
         baseline = obtain_baseline(task, dense, [EpochProgress(training)])
     budget = Budget.of(baseline.validation.synops.total, fraction=config.budget.target, synops=None)
     return task, baseline, budget, build_context(baseline, budget, low=config.space.low, evaluations=1)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Final
@@ -13,6 +14,7 @@ from conf.identity import network_name
 from conf.loading import later_wins
 from conf.schema import ConfigError
 from conf.schema import SearchConfig
+from lightning_snn.task import identified
 from search.configuration import load_config
 from search.configuration import restore_config
 from search.configuration import run_name
@@ -76,8 +78,15 @@ def plan_runs(
         one = [*settings, *own, f"budget.target={target}", f"seed={seed}", "name=null"]
         config = load_config(later_wins(one))
         check_names(config)
+        config = identified(config)
         planned.append(Planned(variant, target, seed, Path(config.runs) / run_name(config), config))
     return planned
+
+
+def in_group(planned: Planned, name: str) -> Planned:
+    """Return a search that belongs to a group of this name at Weights & Biases."""
+    logger = replace(planned.config.logger, group=name)
+    return replace(planned, config=replace(planned.config, logger=logger))
 
 
 def members_of(folders: Sequence[Path]) -> list[Member]:

@@ -12,6 +12,7 @@ from conf.schema import SearchConfig
 from conf.schema import TaskConfig
 from conf.schema import TrainConfig
 from conf.schema import TrainingConfig
+from conf.schema import settings_in
 from lightning_snn.criteria import CRITERIA
 from search.estimator import ESTIMATORS
 from search.reward import FORMS
@@ -25,9 +26,9 @@ def settings(schema: type[TaskConfig]) -> list[str]:
 
 def keys(schema: type[TaskConfig]) -> set[str]:
     found = set()
-    for each in dataclasses.fields(schema):
+    for each in settings_in(schema):
         value = getattr(schema(), each.name)
-        inner = dataclasses.fields(value) if dataclasses.is_dataclass(value) else ()
+        inner = settings_in(value) if dataclasses.is_dataclass(value) else ()
         if not isinstance(value, TrainingConfig):
             found |= {f"{each.name}.{leaf.name}" for leaf in inner} or {each.name}
     return found

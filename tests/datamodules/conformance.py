@@ -313,3 +313,10 @@ class DataModuleConformance:
         halves = first.shown["train"] + rest.shown["train"]
         assert len(halves) == len(straight.shown["train"])
         assert all(torch.equal(x, y) for x, y in zip(straight.shown["train"], halves, strict=True))
+
+    def test_contents_are_the_same_for_the_same_samples_and_split(self, build: Build) -> None:
+        module = build()
+        module.prepare_data()
+        assert module.contents == build().contents
+        module.setup("fit")
+        assert module.contents == build(augment=True, batch_size=3, train_samples=7).contents, "settings say the rest"

@@ -78,10 +78,10 @@ def test_a_recording_is_the_one_of_its_image() -> None:
         assert source.read().sensor_HW == (16, 16)
 
 
-def test_no_two_images_share_a_fingerprint(whole: DigitsEventsDataModule) -> None:
+def test_no_two_images_share_a_digest(whole: DigitsEventsDataModule) -> None:
     listed = whole.sources(test=False) + whole.sources(test=True)
     distinct = len(np.unique(load_digits().data, axis=0))
-    assert len({source.fingerprint for source in listed}) == distinct
+    assert len({source.digest for source in listed}) == distinct
     assert len({source.name for source in listed}) == 1797
 
 

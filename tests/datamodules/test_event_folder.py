@@ -170,6 +170,37 @@ class TestOwnFolder:
         )
         module.setup("fit")
 
+    @pytest.mark.parametrize("halves", [("Train", "Test"), ("TRAIN", "TEST"), ("train", "Test")])
+    def test_a_split_is_known_in_any_capitals(self, halves: tuple[str, str], own: Path, tmp_path: Path) -> None:
+        for half in halves:
+            shutil.copytree(own, tmp_path / "split" / half)
+        module = built(tmp_path / "split", tmp_path)
+        assert module.class_names == ("left", "right")
+        assert module.split_policy.startswith(f"test: the folder {halves[1]}; ")
+        for test in (False, True):
+            assert {name.split("/")[0] for name in names_of(module, test=test)} == {halves[test]}
+
+    @pytest.mark.parametrize(
+        "halves",
+        [
+            ("train", "val"),
+            ("train", "validation"),
+            ("training", "testing"),
+            ("Train_set", "Test_set"),
+            ("train", "test", "val"),
+            ("Train", "test", "train"),
+        ],
+    )
+    @pytest.mark.parametrize("deep", [True, False])
+    def test_a_split_by_other_names_is_refused_and_not_taken_for_classes(
+        self, halves: tuple[str, ...], deep: bool, own: Path, tmp_path: Path
+    ) -> None:
+        for half in halves:
+            shutil.copytree(own if deep else own / "left", tmp_path / "split" / half)
+        message = refusal(built(tmp_path / "split", tmp_path).prepare_data)
+        assert f"in {tmp_path}/split: found {', '.join(sorted(halves))}. Call the two so" in message
+        assert not (tmp_path / "split" / "split-4to1-seed0.json").exists()
+
     def test_train_may_be_the_name_of_a_class(self, own: Path, tmp_path: Path) -> None:
         (own / "left").rename(own / "train")
         assert built(own, tmp_path).class_names == ("right", "train")

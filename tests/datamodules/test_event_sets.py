@@ -156,19 +156,20 @@ class TestPlaces:
         module.prepare_data()
         assert names_of(module, test=False) == before
 
-    def test_a_changed_file_has_another_fingerprint(self, own: Path, tmp_path: Path) -> None:
+    def test_a_file_is_told_by_its_content(self, own: Path, tmp_path: Path) -> None:
         module = built(NMNISTDataModule, own, tmp_path)
-        before = [source.fingerprint for source in module.sources(test=False)]
+        before, contents = [source.digest for source in module.sources(test=False)], module.contents
         path = own / "Train" / "4" / "00004.bin"
-        status = path.stat()
-        path.write_bytes(path.read_bytes()[:-5])
+        status, content = path.stat(), path.read_bytes()
+        path.write_bytes(bytes(reversed(content)))
         os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-        between = [source.fingerprint for source in module.sources(test=False)]
-        os.utime(path, ns=(0, 0))
-        after = [source.fingerprint for source in module.sources(test=False)]
+        after = [source.digest for source in module.sources(test=False)]
         row = names_of(module, test=False).index("Train/4/00004.bin")
-        assert len({before.pop(row), between.pop(row), after.pop(row)}) == 3
-        assert before == between == after
+        assert [i for i, (one, two) in enumerate(zip(before, after, strict=True)) if one != two] == [row]
+        assert module.contents != contents
+        path.write_bytes(content)
+        os.utime(path, ns=(0, 0))
+        assert module.contents == contents == built(NMNISTDataModule, own, tmp_path).contents
 
     def test_fit_needs_no_test_folder(self, own: Path, tmp_path: Path) -> None:
         shutil.rmtree(own / "Test")

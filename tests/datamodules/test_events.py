@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from datamodules import DataError
-from datamodules import events
+from datamodules import _announcement
 from datamodules._source import Source
 from datamodules.events import EventDataModule
 from datamodules.recordings import EVENT
@@ -210,7 +210,7 @@ def test_a_long_build_is_announced_once_and_a_short_one_is_not(
 ) -> None:
     build().setup("fit")
     assert capsys.readouterr().err == ""
-    monkeypatch.setattr(events, "LONG_S", 0.05)
+    monkeypatch.setattr(_announcement, "LONG_S", 0.05)
     module = build(time_steps=5)
 
     def slow(source: Source) -> Recording:

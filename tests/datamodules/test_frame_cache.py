@@ -128,7 +128,7 @@ def test_all_that_shapes_frames_is_another_set(folder: Path, sources: Sources) -
         ({"data": "toy", "T": 3}, sources.all),
         ({"data": "tox"}, sources.all),
         ({"data": "toy"}, renamed(lambda source: source._replace(name="r9"))),
-        ({"data": "toy"}, renamed(lambda source: source._replace(fingerprint="changed"))),
+        ({"data": "toy"}, renamed(lambda source: source._replace(digest="changed"))),
         ({"data": "toy"}, sources.all[:5]),
         ({"data": "toy"}, sources.all[::-1]),
     ]
@@ -257,7 +257,7 @@ def test_bad_recordings_are_skipped_and_stay_skipped(folder: Path, tmp_path: Pat
         reason = "The recording {} cannot be read: found rust."
         assert found.skipped == [("r1", reason.format("r1")), ("r4", reason.format("r4"))]
         assert sources.readings == 6
-    sources.bad = ()  # mended, but its fingerprint says that it is the same file
+    sources.bad = ()  # mended, but its digest says that it is the same file
     check(opened(folder, sources, skip=True), [0, 2, 3, 5])
 
 
@@ -526,7 +526,7 @@ class TestAgainstTonic:
         self, folder: Path, sources: Sources, tmp_path: Path
     ) -> None:
         opened(folder, sources)
-        changed = [source._replace(fingerprint="new", read=partial(sources.read, 9)) for source in sources.all]
+        changed = [source._replace(digest="new", read=partial(sources.read, 9)) for source in sources.all]
         ours = cached_frames(folder, {"data": "toy"}, changed, make, shape=SHAPE, skip=False, progress=silent)
         assert np.array_equal(ours.samples.inputs[0].numpy(), frames_of(9))
 

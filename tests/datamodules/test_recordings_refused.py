@@ -1,5 +1,6 @@
 import io
 import pickle
+import re
 import struct
 import zipfile
 from pathlib import Path
@@ -23,6 +24,11 @@ from tests.datamodules.recording_formats import SMALL_HW
 from tests.datamodules.recording_formats import npy
 from tests.datamodules.recording_formats import npz
 from tests.datamodules.recording_formats import refusal
+
+
+def advised_line(message: str) -> str:
+    """Return the line of NumPy at the end of a refusal."""
+    return re.split(r"[iI]n NumPy[^:]*: ", message)[1].partition("; else name")[0]
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
@@ -224,6 +230,66 @@ def test_other_npz_are_refused_with_the_names_of_their_arrays(tmp_path: Path) ->
         ({"x": [1], "y": [1, 2], "t": [1], "p": [1]}, "int64 of shape (2,) for y"),
     ):
         assert expected in refusal(write(tmp_path / "a.npz", npz(**arrays)), sensor_HW=SMALL_HW)
+
+
+@pytest.mark.parametrize(
+    ("change", "advised"),
+    [
+        ({"p": [1, 2, 1]}, "if 2 is brighter: p = p == 2"),
+        ({"p": [0, 255, 0]}, "if 255 is brighter: p = p == 255"),
+        ({"p": [-1, 0, 1]}, "if all above 0 are brighter: p = p > 0"),
+        ({"t": [7, 5, 6]}, "Sort the events by time."),
+        ({"t": [2**32 - 2, 2**32 - 1, 4]}, "If a clock of 32 bits ran over, in NumPy: t = np.unwrap("),
+        ({"t": [0.0, 0.5, 1.25]}, "If t is in seconds, in NumPy: t = np.round(1e6 * t)"),
+        ({"x": [0.0, 1.0, 2.0]}, "In NumPy: x = x.astype(np.int64)"),
+        ({"x": [1, 2, 30], "y": [1, 2, 20]}, "if these count from 1, in NumPy: x, y = x - 1, y - 1"),
+        ({"x": [1, 2, 19], "y": [1, 2, 29]}, "if they are exchanged, in NumPy: x, y = y, x"),
+    ],
+)
+def test_the_line_that_is_advised_mends_what_a_user_saved(
+    change: dict[str, list[float]], advised: str, tmp_path: Path
+) -> None:
+    columns = {"x": [0, 5, 9], "y": [0, 5, 9], "t": [1, 2, 3], "p": [0, 1, 0], **change}
+    arrays: dict[str, Any] = {name: np.array(values) for name, values in columns.items()}
+    message = refusal(write(tmp_path / "a.npz", npz(**arrays)), sensor_HW=SMALL_HW)
+    assert advised in message
+    assert "et the file again" not in message
+    names = {**arrays, "np": np}
+    exec(advised_line(message), names)
+    mended = read_recording(
+        write(tmp_path / "a.npz", npz(**{name: names[name] for name in "xytp"})), sensor_HW=SMALL_HW
+    ).events
+    assert len(mended) == 3
+    assert mended["t"].tolist() == sorted(mended["t"].tolist())
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        np.array([(3, 0, 1, 1)], [("timestamp", "i8"), ("x", "i2"), ("y", "i2"), ("polarity", "i1")]),
+        np.array([(0, 1, 3, 1)], [("X", "i2"), ("Y", "i2"), ("ts", "i8"), ("pol", "i1")]),
+        np.array([[0, 1, 3, 1]]),
+    ],
+)
+def test_fields_by_other_names_are_renamed_by_the_line_that_is_advised(events: NDArray[Any], tmp_path: Path) -> None:
+    message = refusal(write(tmp_path / "a.npy", npy(events)), sensor_HW=SMALL_HW)
+    names = {"events": events, "np": np}
+    exec(advised_line(message), names)
+    mended = read_recording(write(tmp_path / "a.npy", npy(names["events"])), sensor_HW=SMALL_HW)
+    assert mended.events.tolist() == [(0, 1, 3, 1)]
+
+
+def test_a_dictionary_saved_as_npy_is_refused_with_what_makes_it_an_npz(tmp_path: Path) -> None:
+    columns = {name: np.arange(2) for name in "xytp"}
+    message = refusal(write(tmp_path / "NAME.npy", npy(np.array(columns, dtype=object))), sensor_HW=SMALL_HW)
+    assert "found an array of Python objects, which may hold code" in message
+    exec(advised_line(message).replace("NAME", str(tmp_path / "NAME")), {"np": np})
+    assert len(read_recording(tmp_path / "NAME.npz", sensor_HW=SMALL_HW).events) == 2
+
+
+def test_a_file_that_no_user_saved_is_to_be_got_again(tmp_path: Path) -> None:
+    events = events_of((0, 0, 9, 1), (0, 0, 5, 1))
+    assert "Get the file again" in refusal(write(tmp_path / "a.dat", files.prophesee(events, SMALL_HW)))
 
 
 @pytest.mark.parametrize("suffix", [".npy", ".npz"])

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from torch import Tensor
 from torch import nn
 
 from lightning_snn import artifact
+from lightning_snn.artifact import digest_of_artifact
 from lightning_snn.artifact import load_artifact
 from lightning_snn.artifact import save_artifact
 from lightning_snn.errors import ArtifactError
@@ -108,7 +110,9 @@ def test_a_folder_holds_json_and_safetensors_only(tmp_path: Path) -> None:
     files = sorted(file.name for file in (tmp_path / "saved").iterdir())
     assert files == ["architecture.json", "metrics.json", "model.safetensors"]
     assert json.loads((tmp_path / "saved" / "metrics.json").read_text()) == {"accuracy": 0.5}
-    assert json.loads((tmp_path / "saved" / "architecture.json").read_text()) == {
+    architecture = json.loads((tmp_path / "saved" / "architecture.json").read_text())
+    assert re.fullmatch("[0-9a-f]{64}", architecture.pop("fingerprint"))
+    assert architecture == {
         "format": 1,
         "family": "vgg_small",
         "arguments": {"num_classes": 3, "in_channels": 1, "image_size": 4, "plan": [4, 4, "M"]},
@@ -318,3 +322,59 @@ def test_a_wrong_network_is_refused(network: nn.Module, tmp_path: Path) -> None:
 def test_a_moved_folder_still_loads(saved: Path, tmp_path: Path) -> None:
     shutil.move(saved, tmp_path / "elsewhere")
     assert weights(load_artifact(tmp_path / "elsewhere")) == weights(shrink(tiny_vgg(), KEEP, EXAMPLE))
+
+
+class Changed(Residual):
+    """Has the parameters of the other one, and does something else with them."""
+
+    def forward(self, x_TBCHW: Tensor) -> Tensor:
+        return super().forward(x_TBCHW).flip(0)
+
+
+def test_a_network_of_changed_code_is_refused(tmp_path: Path) -> None:
+    network = shrink(residual(), {"conv3": [1]}, EXAMPLE)
+    save_artifact(tmp_path / "saved", network, EXAMPLE)
+    load_artifact(tmp_path / "saved", residual(seed=1))
+    other = residual()
+    other.lif1.v_threshold = 0.3
+    for changed in (Changed(), other):
+        with pytest.raises(ArtifactError, match=r"the weights of another network: what \w+ computes is not"):
+            load_artifact(tmp_path / "saved", changed)
+
+
+def test_what_an_earlier_version_saved_of_ones_own_class_is_loaded_with_a_word(tmp_path: Path) -> None:
+    for network, dense in ((residual(), residual(seed=1)), (tiny_vgg(), None)):
+        save_artifact(tmp_path / "saved", network, EXAMPLE)
+        file = tmp_path / "saved" / "architecture.json"
+        architecture = json.loads(file.read_text())
+        del architecture["fingerprint"]
+        file.write_text(json.dumps(architecture))
+        if dense is None:
+            load_artifact(tmp_path / "saved")
+            continue
+        with pytest.warns(UserWarning, match="whether Residual is still the same cannot be known"):
+            load_artifact(tmp_path / "saved", dense)
+
+
+def test_the_digest_is_of_the_network_and_not_of_its_figures_or_place(tmp_path: Path) -> None:
+    for name, seed, figures in (("one", 0, {"a": 1}), ("two", 0, {"a": 2}), ("three", 1, {"a": 1})):
+        save_artifact(tmp_path / name, tiny_vgg(seed), EXAMPLE, figures)
+    found = [digest_of_artifact(tmp_path / name) for name in ("one", "two", "three")]
+    assert found[0] == found[1] != found[2]
+    with pytest.raises(ArtifactError, match="No network is saved in"):
+        digest_of_artifact(tmp_path / "four")
+
+
+def test_a_network_whose_channels_cannot_be_followed_is_saved_as_it_is(tmp_path: Path) -> None:
+    def weight_normed(seed: int) -> nn.Module:
+        network = residual(seed)
+        nn.utils.parametrizations.weight_norm(network.conv2)
+        return network
+
+    network, other = weight_normed(0), weight_normed(1)
+    before = {name: value.clone() for name, value in other.state_dict().items()}
+    save_artifact(tmp_path / "saved", network, EXAMPLE)
+    loaded = load_artifact(tmp_path / "saved", other)
+    x_TBCHW = torch.rand(2, 3, 1, 4, 4)
+    assert torch.equal(run_network(loaded, x_TBCHW), run_network(network.eval(), x_TBCHW))
+    assert all(torch.equal(value, before[name]) for name, value in other.state_dict().items())

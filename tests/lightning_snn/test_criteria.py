@@ -93,7 +93,9 @@ def test_bn_gamma_needs_a_scale_in_every_group() -> None:
     without_norm, without_scale = residual(), tiny_vgg()
     without_scale.get_submodule("features").add_module("4", layer.BatchNorm2d(4, affine=False, step_mode="m"))
     for network, group in ((without_norm, "conv3"), (without_scale, "features.3")):
-        with pytest.raises(SurgeryError, match=rf"needs a batch norm with a scale, found none in '{group}'\. Use l1"):
+        with pytest.raises(
+            SurgeryError, match=rf"needs a batch norm with a scale, found none in '{group}'\. Use --space\.crit"
+        ):
             channel_scores("bn_gamma", network, ChannelPlan.trace(network, EXAMPLE), seed=0)
 
 
@@ -212,7 +214,7 @@ def test_activity_needs_neurons_behind_every_layer() -> None:
     )
     functional.set_step_mode(network, "m")
     plan = ChannelPlan.trace(network, torch.ones(3, 1, 1, 2, 2))
-    with pytest.raises(SurgeryError, match=r"found none with the channels of '0'\. Use l1"):
+    with pytest.raises(SurgeryError, match=r"found none with the channels of '0'\. Use --space\.crit"):
         channel_scores("activity", network.train(), plan, 0, batches=labelled(torch.ones(3, 1, 1, 2, 2)))
     assert all(module.training for module in network.modules())
 
@@ -249,7 +251,7 @@ def test_taylor_is_the_squared_gradient_of_a_gate_summed_over_batches() -> None:
 
 def test_taylor_needs_a_batch_norm() -> None:
     network = weighted_by_hand()
-    with pytest.raises(SurgeryError, match=r"behind their batch norm, found none in 'conv3'\. Use l1"):
+    with pytest.raises(SurgeryError, match=r"behind their batch norm, found none in 'conv3'\. Use --space\.crit"):
         channel_scores("taylor", network, ChannelPlan.trace(network, EXAMPLE), 0, BATCHES)
 
 

@@ -82,6 +82,10 @@ def test_containers_that_show_single_steps_are_refused_by_name(network: nn.Modul
         step_mode(network)
 
 
+def test_a_container_may_show_single_steps_to_layers_that_know_none() -> None:
+    assert step_mode(nn.Sequential(layer.MultiStepContainer(nn.Linear(2, 2)), neuron.IFNode(step_mode="m"))) == "m"
+
+
 def test_a_recurrent_network_may_be_single_step_as_a_whole() -> None:
     network = recurrent("s")
     assert step_mode(network) == "s"

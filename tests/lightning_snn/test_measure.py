@@ -202,7 +202,7 @@ def test_the_data_are_found_where_the_run_found_them(
     def note(folder: Path, config: MeasureConfig) -> None:
         roots.append(config.data.root)
 
-    monkeypatch.setattr(_measure_run, "measure_folder", note)
+    monkeypatch.setattr(_measure_run, "measure_network", note)
     for more in ([], ["--data.root", "/said"]):
         assert measure.main([str(folder), *more]) == 0
         assert measure.main([str(folder / "network"), *more]) == 0
@@ -287,3 +287,39 @@ def test_help_of_the_command_imports_neither_torch_nor_hydra() -> None:
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert "FOLDER" in found.stdout
     assert "split=test" in found.stdout
+
+
+def test_data_that_are_not_those_of_the_run_are_measured_with_a_word(
+    run: Path, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    shutil.copytree(run, tmp_path / "run")
+    measured(tmp_path / "run", tmp_path)
+    file = tmp_path / "run" / "settings.json"
+    settings = json.loads(file.read_text())
+    recorded = settings.pop("content")
+    for content, said in (
+        (recorded | {"data": "0"}, "The data are not those that"),
+        (None, "was made by a version that did not record what data and networks are"),
+    ):
+        file.write_text(json.dumps(settings if content is None else settings | {"content": content}))
+        assert not recwarn.list
+        measured(tmp_path / "run", tmp_path)
+        assert said in str(recwarn.pop().message)
+        measured(tmp_path / "run" / "network", tmp_path, "--seed", "6")  # nobody says that these are the run's data
+
+
+def test_a_finished_run_without_its_network_says_how_it_is_made_again(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(run, tmp_path / run.name)
+    shutil.rmtree(tmp_path / run.name / "network")
+    command = [*TINY, f"runs={tmp_path}"]
+    assert measure.main([str(tmp_path / run.name)]) == 2
+    said = capsys.readouterr().err
+    assert f"{run.name}/network, the network of this finished run, is no longer there: delete" in said
+    assert train.main(command) == 0
+    assert "is no longer there: delete" in capsys.readouterr().out
+    (tmp_path / run.name / "result.json").unlink()
+    assert train.main(command) == 0
+    reported = json.loads((run / "result.json").read_text())["result"]["test_accuracy"]
+    assert measured(tmp_path / run.name, tmp_path)["accuracy"] == reported

@@ -104,9 +104,9 @@ REFUSED: list[tuple[nn.Module, str]] = [
     (Own(head=layer.Linear(32, 7)), "The network returns 7 logits, but the data have 3 classes."),
     (
         Own(lif=nn.ReLU()),
-        "Own has no spiking neurons of SpikingJelly. Take those of spikingjelly.activation_based.neuron",
+        "Own has no spiking neurons. Take those of spikingjelly.activation_based.neuron",
     ),
-    (Own(lif=layer.Dropout(0.5)), "Own has no spiking neurons of SpikingJelly."),
+    (Own(lif=layer.Dropout(0.5)), "Own has no spiking neurons."),
     (
         Own(lif=other_library("snntorch", "Leaky")),
         "body.lif is a Leaky of snnTorch, found in Own. Supported are neurons",

@@ -21,6 +21,7 @@ SETTINGS: dict[str, Any] = {
 }
 
 
+HERE = {"data.root": "here"}
 RECORDED = {**SETTINGS, "data": {"name": "digits", "root": "here"}}
 
 
@@ -29,20 +30,20 @@ def settings(**changes: Any) -> dict[str, Any]:
 
 
 def made(path: Path) -> RunFolder:
-    run = RunFolder(path, settings(), "here")
+    run = RunFolder(path, settings(), HERE)
     with run.open():
         pass
     return run
 
 
 def test_looking_makes_nothing(tmp_path: Path) -> None:
-    run = RunFolder(tmp_path / "run", settings(), "here")
+    run = RunFolder(tmp_path / "run", settings(), HERE)
     assert not run.is_finished()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_opening_makes_the_folder_with_its_settings_and_holds_it(tmp_path: Path) -> None:
-    run = RunFolder(tmp_path / "runs" / "run", settings(), "here")
+    run = RunFolder(tmp_path / "runs" / "run", settings(), HERE)
     with run.open():
         assert read_json(run.path / "settings.json") == RECORDED
         with pytest.raises(RunError, match="Another process"), locked(run.path, wait=False):
@@ -52,14 +53,14 @@ def test_opening_makes_the_folder_with_its_settings_and_holds_it(tmp_path: Path)
 def test_the_same_settings_find_their_run_again(tmp_path: Path) -> None:
     made(tmp_path / "run")
     before = (tmp_path / "run" / "settings.json").stat().st_mtime_ns
-    with RunFolder(tmp_path / "run", settings(), "here").open():
+    with RunFolder(tmp_path / "run", settings(), HERE).open():
         pass
     assert (tmp_path / "run" / "settings.json").stat().st_mtime_ns == before
 
 
 def test_data_elsewhere_are_the_same_run_and_are_recorded_once_it_goes_on(tmp_path: Path) -> None:
     made(tmp_path / "run")
-    moved = RunFolder(tmp_path / "run", settings(), "there")
+    moved = RunFolder(tmp_path / "run", settings(), {"data.root": "there"})
     assert read_json(tmp_path / "run" / "settings.json")["data"]["root"] == "here"
     with moved.open():
         assert read_json(tmp_path / "run" / "settings.json") == {
@@ -86,7 +87,7 @@ def test_a_run_of_another_command_is_called_so(
 ) -> None:
     write_json(tmp_path / "run" / "settings.json", recorded)
     with pytest.raises(RunError, match=f"run holds a run of another command: settings of {found}. Choose another"):
-        RunFolder(tmp_path / "run", given, "here")
+        RunFolder(tmp_path / "run", given, HERE)
 
 
 @pytest.mark.parametrize(
@@ -104,11 +105,11 @@ def test_a_run_of_another_command_is_called_so(
 def test_other_settings_are_refused_by_name(changes: dict[str, Any], found: str, tmp_path: Path) -> None:
     made(tmp_path / "run")
     with pytest.raises(RunError, match=f"run holds a run with other settings: {found}.* Choose another --name"):
-        RunFolder(tmp_path / "run", settings(**changes), "here")
+        RunFolder(tmp_path / "run", settings(**changes), HERE)
 
 
 def test_settings_of_a_process_that_was_faster_are_refused_when_the_folder_is_opened(tmp_path: Path) -> None:
-    slow = RunFolder(tmp_path / "run", settings(seed=4), "elsewhere")
+    slow = RunFolder(tmp_path / "run", settings(seed=4), {"data.root": "elsewhere"})
     made(tmp_path / "run")
     with pytest.raises(RunError, match="seed is 3 there and 4 here"), slow.open():
         pytest.fail("these settings are not the folder's")
@@ -128,16 +129,16 @@ def test_broken_settings_are_one_sentence(tmp_path: Path) -> None:
     made(tmp_path / "run")
     (tmp_path / "run" / "settings.json").write_text("{")
     with pytest.raises(RunError, match=r"settings\.json cannot be read"):
-        RunFolder(tmp_path / "run", settings(), "here")
+        RunFolder(tmp_path / "run", settings(), HERE)
 
 
 @pytest.mark.parametrize("mark", KINDS)
 def test_a_folder_is_of_one_kind(mark: str, tmp_path: Path) -> None:
-    with RunFolder(tmp_path / "run", settings(), "here", mark).open():
+    with RunFolder(tmp_path / "run", settings(), HERE, mark).open():
         pass
     for other in KINDS:
         if other == mark:
-            RunFolder(tmp_path / "run", settings(), "here", other)
+            RunFolder(tmp_path / "run", settings(), HERE, other)
         else:
             with pytest.raises(RunError, match=f"run holds {KINDS[mark]}. Choose another --name."):
-                RunFolder(tmp_path / "run", settings(), "here", other)
+                RunFolder(tmp_path / "run", settings(), HERE, other)

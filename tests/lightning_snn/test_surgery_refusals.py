@@ -4,6 +4,7 @@ Axes: T time steps, B batch, C channels, H rows, W columns.
 """
 
 import re
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 from typing import cast
@@ -18,6 +19,9 @@ from spikingjelly.activation_based import neuron
 from spikingjelly.activation_based import surrogate
 from torch import Tensor
 from torch import nn
+from torch.nn.utils import parametrizations
+from torch.nn.utils import prune
+from torch.nn.utils import spectral_norm
 from torch.nn.utils import weight_norm
 
 from lightning_snn._channel_groups import group_channels
@@ -63,6 +67,33 @@ class Competition(base.MemoryModule):  # type: ignore[misc]  # spikingjelly is u
         return x - x.mean(-3, keepdim=True)
 
     multi_step_forward = single_step_forward
+
+
+class DelayLine(nn.Module):
+    """Returns what it saw two passes ago."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.line: list[Tensor] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.line.append(x)
+        return self.line.pop(0) if len(self.line) > 2 else torch.zeros_like(x)
+
+
+class DelayDeque(nn.Module):
+    """The same by steps, in a deque that is never empty."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.line = deque([torch.zeros(())], maxlen=1)
+
+    def forward(self, x_TBCHW: Tensor) -> Tensor:
+        found = []
+        for x_BCHW in x_TBCHW:
+            found.append(x_BCHW * 0.0 + self.line[0])
+            self.line.append(x_BCHW)
+        return torch.stack(found)
 
 
 def lif() -> Any:
@@ -130,7 +161,26 @@ REFUSED: dict[str, tuple[Callable[[], Wired], str]] = {
     "subclass": (lambda: chain(layer.WSConv2d(6, 6, 3), lif()), "'body.2', found a WSConv2d"),
     "reparametrised weight": (
         lambda: chain(weight_norm(conv(6, 6)), lif()),
-        "'body.2' cannot be removed, found .*weight_g",
+        r"'body.2' needs .* weight norm makes anew .*: torch\.nn\.utils\.remove_weight_norm\(layer\)",
+    ),
+    "spectral norm": (lambda: chain(spectral_norm(conv(6, 6)), lif()), "'body.2' needs .* spectral norm makes anew"),
+    "parametrized by weight norm": (
+        lambda: chain(parametrizations.weight_norm(conv(6, 6)), lif()),
+        r"'body.2' needs .* parametrization \(WeightNorm\) makes anew .*remove_parametrizations",
+    ),
+    "parametrized by spectral norm": (
+        lambda: chain(parametrizations.spectral_norm(conv(6, 6)), lif()),
+        r"'body.2' needs .* parametrization \(SpectralNorm\) makes anew",
+    ),
+    "torch's pruning": (
+        lambda: chain(prune.identity(conv(6, 6), "weight"), lif()),
+        r"'body.2' needs .* torch's pruning makes anew .*prune\.remove",
+    ),
+    "delay line": (lambda: chain(DelayLine(), conv(6, 6), lif()), "'body.2' keeps tensors .* list, 'line'"),
+    "delay line in a deque": (lambda: chain(DelayDeque(), conv(6, 6), lif()), "'body.2' keeps tensors"),
+    "a neuron for float32": (
+        lambda: chain(conv(6, 6), neuron.DSRIFNode(3, v_threshold=1.0)),
+        "must run in float64.* found RuntimeError",
     ),
     "shared weight": (shared_weight, "'body.2' and 'body.4'"),
     "loose parameter": (loose_parameter, "'scale' meets the channels of layer 'conv'"),
@@ -176,6 +226,7 @@ SKIPPED = {
     "group norm": "body.0",
     "layer type": "body.0 body.2",
     "subclass": "body.0 body.2",
+    "parametrized by weight norm": "body.0 body.2",
     "shared weight": "body.0 body.2 body.4",
     "loose parameter": "conv",
     "sum over channels": "conv",
@@ -191,7 +242,7 @@ SKIPPED = {
     "fixed width": "conv",
 }
 """What of the networks above is left alone if that is allowed: layers by name, without the prefix."""
-REFUSED_ALWAYS = ("reparametrised weight", "unused layer", "multi-step only")
+REFUSED_ALWAYS = ("reparametrised weight", "spectral norm", "delay line", "unused layer", "multi-step only")
 
 
 def behind_a_layer(rest: nn.Module) -> Wired:
@@ -214,6 +265,43 @@ def test_what_cannot_be_cut_can_be_left_alone(case: str) -> None:
         found = run_network(small.eval(), X_TBCHW)
         expected = run_network(plan.mask(network, {"conv": [0, 3]}).eval(), X_TBCHW)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+
+
+def test_lists_of_tensors_that_stay_as_they_are_do_no_harm() -> None:
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scales, self.seen = [torch.tensor(2.0)], []
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.seen.append(x.shape)
+            return x * self.scales[0]
+
+    scaled = Scaled()
+    assert [group.name for group in channel_groups(chain(scaled, conv(6, 6), lif()), X_TBCHW)] == ["body.0", "body.3"]
+    mixed = chain(scaled, layer.GroupNorm(2, 6), lif())
+    scaled.seen.clear()
+    with pytest.raises(SurgeryError, match="found a GroupNorm"):
+        channel_groups(mixed, X_TBCHW)
+    assert len(scaled.scales) == 1
+
+
+def test_a_delay_line_is_left_as_it_was() -> None:
+    network: Any = chain(DelayLine(), conv(6, 6), lif())
+    kept = torch.ones(())
+    network.body[2].line.append(kept)
+    with pytest.raises(SurgeryError, match="keeps tensors"):
+        channel_groups(network.train(), X_TBCHW)
+    assert network.body[2].line == [kept]
+    assert network.training
+
+
+def test_where_nothing_is_left_the_reasons_are_said() -> None:
+    network = chain(layer.GroupNorm(2, 6), lif())
+    plan = ChannelPlan.trace(network, X_TBCHW, skip_unsupported=True)
+    said = plan.why_empty(network)
+    assert said.startswith("Wired has no channels to prune: those of body.0 stay, as they cannot be followed. Channels")
+    assert "'body.2', found a GroupNorm" in said
 
 
 @pytest.mark.parametrize("case", REFUSED_ALWAYS)

@@ -15,8 +15,12 @@ from spikingjelly.activation_based import neuron
 from spikingjelly.activation_based import surrogate
 from torch import Tensor
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
+from lightning_snn.criteria import channel_scores
 from lightning_snn.forward import run_network
+from lightning_snn.memory_format import channels_last
+from lightning_snn.recalibration import recalibrate_batch_norm_
 from lightning_snn.surgery import ChannelPlan
 from lightning_snn.surgery import shrink
 
@@ -180,6 +184,62 @@ def voting_head() -> Wired:
     return Wired(lambda net, x: net.body(x).unflatten(-1, (3, 2)).mean(-1), body=body)
 
 
+class ByStep(nn.Module):
+    """A batch norm for each step, each with its own statistics."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norms = nn.ModuleList(nn.BatchNorm2d(channels) for _ in X_TBCHW)
+
+    def forward(self, x_TBCHW: Tensor) -> Tensor:
+        return torch.stack([norm(x_BCHW) for norm, x_BCHW in zip(self.norms, x_TBCHW, strict=False)])
+
+
+class ByIndex(ByStep):
+    """The same, written with indices and a concatenation."""
+
+    def forward(self, x_TBCHW: Tensor) -> Tensor:
+        return torch.cat([self.norms[t](x_TBCHW[t]).unsqueeze(0) for t in range(len(x_TBCHW))])
+
+
+class ByMemory(base.MemoryModule):  # type: ignore[misc]  # spikingjelly is untyped
+    """The same, with a count of steps that is reset."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norms = nn.ModuleList(nn.BatchNorm2d(channels) for _ in X_TBCHW)
+        self.register_memory("t", 0)
+
+    def single_step_forward(self, x_BCHW: Tensor) -> Tensor:
+        self._memories["t"] += 1
+        y_BCHW: Tensor = self.norms[self._memories["t"] - 1](x_BCHW)
+        return y_BCHW
+
+    def multi_step_forward(self, x_TBCHW: Tensor) -> Tensor:
+        return torch.stack([self.single_step_forward(x_BCHW) for x_BCHW in x_TBCHW])
+
+
+NORMS: dict[str, Callable[[int], nn.Module]] = {
+    "threshold-dependent": lambda channels: layer.ThresholdDependentBatchNorm2d(1.0, 0.5, channels),
+    "temporal effective": lambda channels: layer.TemporalEffectiveBatchNorm2d(len(X_TBCHW), channels),
+    "through time": lambda channels: layer.BatchNormThroughTime2d(len(X_TBCHW), channels),
+    "by step": ByStep,
+    "by index": ByIndex,
+    "by memory": ByMemory,
+}
+
+
+def normalised(kind: str) -> Wired:
+    return chain(conv(6, 5, bias=False), NORMS[kind](5), lif(), features=5)
+
+
+def spoken_twice(kind: str) -> Wired:
+    """Behind a function that needs T and B apart, so that one step of a multi-step pass is traced."""
+    network: Any = normalised(kind)
+    network.wiring = lambda net, x: net.body(x.flatten(0, 1).unflatten(0, tuple(x.shape[:2])))
+    return network  # type: ignore[no-any-return]  # a Wired
+
+
 OWN = torch.tensor([-2.0, 0.5, 1.0, 1.5, -1.0, 2.0])  # a channel below zero fires without drive
 GROUPS: dict[str, tuple[Callable[[], Wired], list[tuple[str, int, str, str]]]] = {
     "concatenation": (
@@ -238,11 +298,12 @@ def awake(network: Wired) -> Any:
     torch.manual_seed(0)
     with torch.no_grad():
         for module in network.modules():
-            if isinstance(module, nn.BatchNorm2d | nn.BatchNorm1d):
+            if isinstance(module, _BatchNorm):
                 module.momentum = 1.0
                 if module.affine:
                     nn.init.uniform_(module.weight, 1.0, 3.0)
-                    nn.init.uniform_(module.bias, 0.0, 2.0)
+                    if module.bias is not None:
+                        nn.init.uniform_(module.bias, 0.0, 2.0)
             elif isinstance(module, nn.Conv2d | nn.Conv1d | nn.Linear):
                 nn.init.normal_(module.weight, 0.0, 4.0 / module.weight[0].numel() ** 0.5)
                 module.weight.copy_((64 * module.weight).round() / 64)
@@ -281,6 +342,59 @@ def test_removed_equals_silenced(case: str) -> None:
     torch.testing.assert_close(removed_TBK, silenced_TBK, rtol=0, atol=1e-5)
     assert rate > 0.02
     assert (removed_TBK - outputs(network)[0]).abs().max() > 0.1
+
+
+@pytest.mark.parametrize("build", [normalised, spoken_twice])
+@pytest.mark.parametrize("kind", NORMS)
+def test_batch_norms_that_know_of_time_lose_channels(kind: str, build: Callable[[str], Wired]) -> None:
+    network = awake(build(kind))
+    plan = ChannelPlan.trace(network, X_TBCHW)
+    assert [(group.name, group.width) for group in plan.groups] == [("body.0", 6), ("body.2", 5)]
+    keep = {"body.0": [1, 2], "body.2": [0, 3, 4]}
+    small = shrink(network, keep, X_TBCHW)
+    (removed_TBK, rate), (silenced_TBK, _) = outputs(small), outputs(plan.mask(network, keep))
+    torch.testing.assert_close(removed_TBK, silenced_TBK, rtol=0, atol=1e-5)
+    assert rate > 0.02
+    norms = [module for module in small.body[3].modules() if isinstance(module, _BatchNorm)]
+    assert {norm.num_features for norm in norms} == {3} == {len(norm.running_mean) for norm in norms}
+    assert len(norms) == (1 if kind.startswith("t") and kind != "through time" else len(X_TBCHW))
+
+
+def test_batch_norms_that_know_of_time_are_scored_and_measured_anew() -> None:
+    network = awake(
+        chain(conv(6, 5, bias=False), NORMS["threshold-dependent"](5), lif(), conv(5, 5), lif(), features=5)
+    )
+    norm = network.body[3]
+    plan = ChannelPlan.trace(network, X_TBCHW, prune_first=False)
+    plan = ChannelPlan(plan.groups[:1], {}, plan._uses, plan._sizes)
+    batch = (X_TBCHW, torch.tensor([0, 1]))
+    scores = channel_scores("bn_gamma", network, plan, 0)["body.2"]
+    assert scores.tolist() == pytest.approx(norm.weight.abs().tolist())
+    assert channel_scores("taylor", network, plan, 0, [batch])["body.2"].max() > 0.0
+    norm.running_mean.fill_(99.0)
+    recalibrate_batch_norm_(network, [X_TBCHW])
+    assert norm.running_mean.abs().max() < 20.0
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("build", [dense_block, tokens, container, voting_head])
+def test_tracing_does_not_depend_on_memory_format_or_mode(build: Callable[[], Wired], training: bool) -> None:
+    network = build()
+    expected = ChannelPlan.trace(network, X_TBCHW).groups
+    with channels_last(network.train(training)):
+        found = ChannelPlan.trace(
+            network, X_TBCHW.flatten(0, 1).to(memory_format=torch.channels_last).unflatten(0, (3, 2))
+        )
+        assert network.training is training
+    assert found.groups == expected
+
+
+def test_a_pool_over_all_pixels_can_be_traced_with_channels_last() -> None:
+    """Autograd calls what follows it AsStrided there."""
+    body = nn.Sequential(conv(4, 6), lif(), conv(6, 5), lif(), layer.AdaptiveAvgPool2d(1), layer.Flatten())
+    network = Wired(lambda net, x: net.fc(net.body(x)), body=body, fc=layer.Linear(5, 3))
+    with channels_last(network):
+        assert [group.name for group in ChannelPlan.trace(network, X_TBCHW).groups] == ["body.0", "body.2"]
 
 
 def test_a_grouped_convolution_loses_whole_blocks() -> None:

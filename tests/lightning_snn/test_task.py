@@ -1,5 +1,6 @@
 """Data and network from a configuration: what does not fit is refused, and the same settings give the same task."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from lightning_snn.errors import NetworkError
 from lightning_snn.errors import RunError
 from lightning_snn.task import Task
 from lightning_snn.task import device_for
+from lightning_snn.task import identified
 from lightning_snn.task import open_data
 from tests.datamodules.event_files import toy_events
 from tests.datamodules.event_files import write_array
@@ -65,24 +67,40 @@ def test_frames_cannot_be_shown_once() -> None:
         Task(TrainConfig(data=DataConfig(name="digits_events"), training=recipe))
 
 
-def test_a_folder_made_from_other_recordings_is_refused(tmp_path: Path) -> None:
-    for number in range(10):
-        write_array(
-            tmp_path / "own" / "ab"[number % 2] / f"{number}.npz", toy_events(number, (8, 8)), height=8, width=8
+def test_content_follows_data_and_network_and_not_places_or_strategies(tmp_path: Path) -> None:
+    for root in ("own", "copy", "other"):
+        for number in range(10):
+            events = toy_events(number + (root == "other" and number == 9), (8, 8))
+            write_array(tmp_path / root / "ab"[number % 2] / f"{number}.npz", events, height=8, width=8)
+    plain = TrainConfig(data=DataConfig(name="event_folder", root=str(tmp_path / "own")))
+    options = NetworkConfig(options={"threshold": 0.5})
+    found = [
+        Task(config).config.content  # type: ignore[attr-defined]
+        for config in (
+            plain,
+            dataclasses.replace(plain, data=dataclasses.replace(plain.data, root=str(tmp_path / "copy"))),
+            dataclasses.replace(plain, data=dataclasses.replace(plain.data, root=str(tmp_path / "other"))),
+            dataclasses.replace(plain, network=options),
+            dataclasses.replace(plain, seed=1),
         )
-    config = TrainConfig(data=DataConfig(name="event_folder", root=str(tmp_path / "own")))
-    folder = tmp_path / "run"
-    Task(config).recognise_data(folder)
-    Task(config).recognise_data(folder)
-    (tmp_path / "own" / "split-4to1-seed0.json").unlink()
-    (tmp_path / "own" / "a" / "0.npz").rename(tmp_path / "own" / "a" / "10.npz")
-    with pytest.raises(RunError, match=f"are not those that {folder} was made with"):
-        Task(config).recognise_data(folder)
+    ]
+    assert found[0] == found[1]
+    assert found[0].network == found[2].network != found[3].network
+    assert found[0].data == found[3].data != found[2].data
+    assert found[4].data != found[0].data, "another split"
+    assert found[4].network != found[0].network, "other initial weights"
 
 
-def test_sets_that_never_change_leave_no_note(tmp_path: Path) -> None:
-    Task(TrainConfig()).recognise_data(tmp_path)
-    assert list(tmp_path.iterdir()) == []
+def test_what_changes_while_work_goes_on_is_refused(tmp_path: Path) -> None:
+    for number in range(10):
+        write_array(tmp_path / "ab"[number % 2] / f"{number}.npz", toy_events(number, (8, 8)), height=8, width=8)
+    config = identified(TrainConfig(data=DataConfig(name="event_folder", root=str(tmp_path))))
+    assert config.content.is_known
+    Task(config)
+    write_array(tmp_path / "a" / "0.npz", toy_events(11, (8, 8)), height=8, width=8)
+    with pytest.raises(RunError, match="Data or network have changed since this work was begun"):
+        Task(config)
+    assert identified(config).content != config.content, "the same command finds what is there now"
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """``python -m lightning_snn.train`` on tiny digits: killed and resumed, shown again, refused in one sentence."""
 
 import csv
-import dataclasses
 import json
 import os
 import re
@@ -19,6 +18,7 @@ from safetensors.torch import load_file
 
 from conf.loading import later_wins
 from conf.schema import TrainConfig
+from conf.schema import settings_in
 from lightning_snn import _train_run
 from lightning_snn.artifact import load_artifact
 from lightning_snn.classifier import SpikingClassifier
@@ -298,7 +298,7 @@ def test_help_names_groups_and_settings() -> None:
     assert any(re.fullmatch(r"  trainer\.compile=False +Whether \S.*", line) for line in lines)
     assert any(line.startswith("  vgg16 ") for line in lines)
     assert not any("budget" in line or "strategy" in line for line in lines)
-    sections = {each.name for each in dataclasses.fields(TrainConfig)}
+    sections = {each.name for each in settings_in(TrainConfig)}
     assert all(any(section in line for line in lines) for section in sections)
 
 

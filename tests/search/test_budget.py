@@ -1,18 +1,21 @@
 """Projection against an oracle that enumerates every rounding point, and the arithmetic of the budget by hand."""
 
 import math
+import re
 from collections.abc import Callable
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import pytest
+from hypothesis import assume
 from hypothesis import example
 from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 
 from search.budget import Budget
+from search.budget import check_reachable
 from search.budget import project
 from search.budget import widths_of
 from search.errors import SearchError
@@ -166,9 +169,7 @@ def test_a_budget_that_the_dense_network_meets_changes_nothing(target: float) ->
 
 def test_the_least_network_is_reached_and_below_it_is_refused() -> None:
     assert project([0.9, 1.0], [20, 30], low=0.1, cost=total, target=5.0) == [2, 3]
-    with pytest.raises(
-        SearchError, match=r"budget of 4\.9 SynOps is below .* needs \(5 at keep ratio 0\.1 every.* Raise"
-    ):
+    with pytest.raises(SearchError, match=r"cost of 4\.9 is below that of the smallest network, 5 at keep ratio 0\.1"):
         project([0.9, 1.0], [20, 30], low=0.1, cost=total, target=4.9)
 
 
@@ -189,14 +190,61 @@ def test_a_budget_is_a_share_or_a_number() -> None:
 @pytest.mark.parametrize(
     ("baseline", "synops", "message"),
     [
-        (0.0, None, "no SynOps at all.*train it longer"),
+        (0.0, None, "no SynOps at all.*Train it longer"),
         (math.nan, None, "no SynOps at all"),
-        (100.0, 100.5, r"budget\.synops is 100\.5, but the dense network needs only 100\. Choose less"),
+        (100.0, 100.5, r"budget\.synops is 100\.5, but the dense network needs only 100\.0\. Choose less"),
     ],
 )
 def test_an_impossible_budget_is_refused(baseline: float, synops: float | None, message: str) -> None:
     with pytest.raises(SearchError, match=message):
         Budget.of(baseline, fraction=0.5, synops=synops)
+
+
+@pytest.mark.parametrize(
+    ("given", "low", "full", "advice"),
+    [
+        ({"synops": 4.9}, 0.1, [20, 30], r"Raise budget\.synops to 5 or more, or lower space\.low\.$"),
+        ({"fraction": 0.09}, 0.1, [20, 30], r"Raise budget\.target to 0\.1 or more, or lower space\.low\.$"),
+        ({"synops": 1.0}, 0.1, [20, 30], r"Raise budget\.synops to 5 or more\.$"),
+        ({"fraction": 0.5}, 0.9, [3, 3], r"No layer may lose a channel: lower space\.low\.$"),
+        ({"synops": 1}, 0.9, [3, 3], r"lower space\.low, and raise budget\.synops to 2 or more\.$"),
+        ({"fraction": 0.5}, 0.1, [1, 1], r"Each of its layers has one channel: give a network with wider layers\.$"),
+    ],
+)
+def test_a_budget_out_of_reach_names_the_setting_that_was_given(
+    given: dict[str, float], low: float, full: list[int], advice: str
+) -> None:
+    budget = Budget.of(total(full), **{"fraction": 0.5, "synops": None, **given})
+    with pytest.raises(SearchError, match=advice):
+        check_reachable(budget, full, low=low, cost=total)
+
+
+@given(
+    st.lists(st.integers(1, 40), min_size=1, max_size=4),
+    st.floats(0.01, 0.99),
+    st.floats(0.001, 1.0),
+    st.booleans(),
+    st.floats(0.1, 1e4),
+)
+def test_what_a_refused_budget_is_told_to_be_is_accepted(
+    full: list[int], low: float, fraction: float, absolute: bool, unit: float
+) -> None:
+    def cost(widths: Sequence[int]) -> float:
+        return unit * total(widths)
+
+    def refusal(fraction: float, synops: float) -> str:
+        budget = Budget.of(cost(full), fraction=fraction, synops=min(synops, cost(full)) if absolute else None)
+        try:
+            check_reachable(budget, full, low=low, cost=cost)
+        except SearchError as error:
+            return str(error)
+        return ""
+
+    advised = re.search(r"Raise (\S+) to ([\d.]+) or more", refusal(fraction, fraction * cost(full)))
+    assume(advised is not None)
+    assert advised is not None
+    assert advised[1] == ("budget.synops" if absolute else "budget.target")
+    assert refusal(float(advised[2]), float(advised[2])) == ""
 
 
 def test_the_constraint_is_zero_on_the_budget() -> None:

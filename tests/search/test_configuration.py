@@ -310,7 +310,7 @@ def test_a_run_with_another_setting_has_another_name(setting: tuple[str, ...]) -
 def test_all_settings_are_sorted_into_one_of_the_four() -> None:
     """A new setting must be put where it belongs, here and in ``identity`` and ``shared_folders``."""
     sorted_ones = {key.removeprefix("--").split(".")[0] for key, *_ in (*PLACES, *SEARCHES, *SAMPLES, *DENSE)}
-    assert sorted_ones | {"name"} == {each.name for each in dataclasses.fields(SearchConfig)}
+    assert sorted_ones | {"name", "content"} == {each.name for each in dataclasses.fields(SearchConfig)}
 
 
 @pytest.mark.parametrize("setting", SEARCHES)

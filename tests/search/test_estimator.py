@@ -17,6 +17,7 @@ from search.estimator import IdentityEstimator
 from search.estimator import LinearEstimator
 from search.estimator import RatioEstimator
 from search.estimator import build_estimator
+from search.estimator import fit_estimator
 from search.estimator import leave_one_out_errors
 from search.estimator import pre_for_upper
 
@@ -218,7 +219,7 @@ def test_pre_for_upper_ends_at_its_range() -> None:
         ("linear", [[1, 2, 3]], [[1, 2, 3]], r"\(1, 3\)"),
         ("linear", [1, 2, np.nan], [1, 2, 3], "values that are not finite"),
         ("ratio", [1, 2, 3], [1, 2, np.inf], "values that are not finite"),
-        ("linear", [5, 5, 5], [1, 2, 3], "3 times 5. Sample over a wider range"),
+        ("linear", [5, 5, 5], [1, 2, 3], r"3 times 5\. Fit a ratio.*estimator\.name=ratio"),
         ("linear", [0.1, 0.1, 0.1], [1, 2, 3], "3 times 0.1"),  # their mean is not 0.1 in floating point
         ("ratio", [0, 0], [1, 2], "2 times 0 SynOps. Train"),
     ],
@@ -226,6 +227,16 @@ def test_pre_for_upper_ends_at_its_range() -> None:
 def test_unusable_samples_are_refused(name: str, pre: list[float], post: list[float], found: str) -> None:
     with pytest.raises(SearchError, match=found):
         build_estimator(name, 0.95).fit(pre, post)
+
+
+def test_samples_that_are_alike_are_fitted_by_their_ratio() -> None:
+    """Three of three: a network with one group of three channels. Five of six: one that is left out leaves no line."""
+    fitted = fit_estimator("linear", 0.95, [5, 5, 5], [4, 5, 6])
+    assert isinstance(fitted, RatioEstimator)
+    assert fitted.slope == pytest.approx(1.0)
+    assert fitted.sigma == pytest.approx(1.0)
+    assert isinstance(fit_estimator("linear", 0.95, [5, 5, 6], [4, 5, 6]), LinearEstimator)
+    assert_allclose(leave_one_out_errors("linear", [4, 4, 4, 8], [2, 2, 2, 5]), [0.0, 0.0, 0.0, 1.0], atol=1e-12)
 
 
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from search.drawing import figure_png
 from search.drawing import figure_svg
 from search.estimator import IdentityEstimator
 from search.estimator import LinearEstimator
+from search.figures import architecture_figure
 from search.figures import channels_figure
 from search.figures import estimator_figure
 from search.figures import progress_figure
@@ -144,6 +146,23 @@ def test_group_names_are_shown_as_they_are() -> None:
     )
     assert ">a$b$_1<" in svg
     assert ">…tage3.block11.conv2<" in svg  # twenty characters
+
+
+def layers(*shapes: list[int] | None) -> dict[str, dict[str, Any]]:
+    return {f"layer{index}": {"output_shape": shape} for index, shape in enumerate(shapes)}
+
+
+def test_layers_are_drawn_as_high_as_their_channels_and_as_wide_as_their_maps() -> None:
+    axes = axes_of(architecture_figure(layers([4, 8, 8], [6]), layers([3, 8, 8], [6])))
+    boxes = [(box.get_height(), box.get_width()) for box in axes.patches if isinstance(box, Rectangle)]
+    assert boxes == [(4, 8), (3, 8), (6, 1), (6, 1)]
+
+
+@pytest.mark.parametrize("shape", [[], None, [8], [6, 16], [4, 4, 4, 4]])
+def test_whatever_an_older_version_recorded_can_be_drawn(shape: list[int] | None) -> None:
+    """Behind layers that fold steps and batch, shapes lacked axes or all of them."""
+    figure = architecture_figure(layers([4, 8, 8], shape), layers([4, 8, 8], shape))
+    ElementTree.fromstring(figure_svg(figure))
 
 
 MANY = [trial(n, 0.3 + 0.005 * n, upper=450.0 + n, widths=(1 + n % 8, 1 + n // 8)) for n in range(100)]

@@ -15,19 +15,23 @@ import torch
 from torch import nn
 
 from conf.identity import identity
+from conf.identity import places
 from conf.loading import later_wins
 from conf.schema import TrainConfig
 from lightning_snn.artifact import load_artifact
 from lightning_snn.artifact import save_artifact
+from lightning_snn.errors import ArtifactError
 from lightning_snn.errors import SurgeryError
 from lightning_snn.files import write_json
 from lightning_snn.run_folder import RunFolder
 from lightning_snn.surgery import ChannelPlan
 from lightning_snn.surgery import channel_groups
+from lightning_snn.task import Task
 from search.baseline import obtain_baseline
 from search.cli import main
 from search.configuration import load_config
 from search.configuration import restore_config
+from search.record import read_record
 from search.strategies import STRATEGIES
 from search.task import SearchTask
 
@@ -76,6 +80,22 @@ class GroupNormed(nn.Sequential):
             layer.Conv2d(1, 8, 3, stride=2), layer.BatchNorm2d(8), neuron.LIFNode(),
             layer.Conv2d(8, 8, 3), layer.BatchNorm2d(8), neuron.LIFNode(),
             layer.Conv2d(8, 4, 1), layer.GroupNorm(2, 4), neuron.LIFNode(), layer.Flatten(), layer.Linear(4, 10),
+        )
+        functional.set_step_mode(self, "m")
+
+class OnlyGroupNorms(nn.Sequential):
+    def __init__(self, plan):
+        super().__init__(
+            layer.Conv2d(1, 4, 3), layer.GroupNorm(2, 4), neuron.LIFNode(),
+            layer.Conv2d(4, 4, 3), layer.GroupNorm(2, 4), neuron.LIFNode(), layer.Flatten(), layer.Linear(64, 10),
+        )
+        functional.set_step_mode(self, "m")
+
+class WeightNormed(nn.Sequential):
+    def __init__(self, plan):
+        super().__init__(
+            layer.Conv2d(1, 4, 3), neuron.LIFNode(), nn.utils.weight_norm(layer.Conv2d(4, 4, 3)), neuron.LIFNode(),
+            layer.Flatten(), layer.Linear(64, 10),
         )
         functional.set_step_mode(self, "m")
 """
@@ -274,6 +294,16 @@ def test_other_settings_under_the_same_name_are_refused(
         ("--network._target_ own_networks_for_tests.ThreeChannels", "does not take the data"),
         ("--network._target_ own_networks_for_tests.SevenClasses", "7 logits"),
         ("--network._target_ own_networks_for_tests.GroupNormed", "--space.skip_unsupported true"),
+        ("--network._target_ own_networks_for_tests.OnlyGroupNorms", "or temporal effective batch norms.\n"),
+        (
+            "--network._target_ own_networks_for_tests.OnlyGroupNorms --space.skip_unsupported true",
+            "has no channels to prune: those of 0, 3 stay, as they cannot be followed. Channels cannot be removed "
+            "through layer '1', found a GroupNorm",
+        ),
+        (
+            "--network._target_ own_networks_for_tests.WeightNormed",
+            "make the weight plain: torch.nn.utils.remove_weight_norm(layer).\n",
+        ),
         ("--trainer.accelerator tpuu", "auto, cpu, gpu"),
         ("--trainer.accelerator gpu", "no CUDA device"),
         ("--runs /proc/runs", "cannot be written to"),
@@ -324,7 +354,15 @@ def test_a_given_network_is_traced_once_for_itself_and_fresh_ones_before_anythin
     for starts in (1, 2):
         obtain_baseline(task, tmp_path / "dense", [])
         assert len(traced) == starts
-    SearchTask(load_config(TINY))
+    (tmp_path / "fresh" / "network").mkdir(parents=True)
+    task.config.baseline.artifact = None
+    with pytest.raises(ArtifactError):
+        obtain_baseline(task, tmp_path / "fresh", [])
+    assert len(traced) == 2, "it was trained already"
+    (tmp_path / "fresh" / "network").rmdir()
+    monkeypatch.setattr(Task, "train_", lambda *_, **__: pytest.fail("its channels are looked at before"))
+    with pytest.raises(pytest.fail.Exception):
+        obtain_baseline(task, tmp_path / "fresh", [])
     assert len(traced) == 3
 
 
@@ -351,14 +389,15 @@ def test_a_given_network_that_cannot_be_followed_is_not_saved(tmp_path: Path, mo
 
 
 def test_the_folder_of_a_training_is_refused_as_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write_json(tmp_path / "dense" / "settings.json", identity(TrainConfig()))
+    content = {"data": "0", "network": "0", "baseline": None}
+    write_json(tmp_path / "dense" / "settings.json", {**identity(TrainConfig()), "content": content})
     assert main([*TINY, "--runs", str(tmp_path), "--name", "dense"]) == 2
     assert "dense holds a run of another command: settings of 'baseline' are only here." in capsys.readouterr().err
 
 
 def test_a_run_is_restored_with_the_place_of_its_data(tmp_path: Path) -> None:
     config = load_config([*TINY, "--data.root", "/of/the/run", "--name", "mine", "--runs", str(tmp_path)])
-    with RunFolder(tmp_path / "mine", identity(config), config.data.root).open():
+    with RunFolder(tmp_path / "mine", identity(config), places(config)).open():
         pass
     assert restore_config(tmp_path / "mine") == config
 
@@ -391,6 +430,33 @@ class Net(nn.Module):
     command = [*tiny, "--runs", str(tmp_path / "runs"), "--strategy", "uniform", *own]
     assert main(command) in (0, 3)
     assert result_of(tmp_path / "runs")["network"] == "own_network_for_a_test.Net"
+
+
+@pytest.mark.filterwarnings("ignore:All 3 samples have the same SynOps")
+def test_one_group_of_three_channels_is_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within half of the SynOps lies one network alone, the same in every sample: no line, but a ratio."""
+    (tmp_path / "own_network_of_three_channels.py").write_text(
+        """
+from spikingjelly.activation_based import functional, layer, neuron
+from torch import nn
+
+class Net(nn.Sequential):
+    def __init__(self):
+        super().__init__(
+            layer.Conv2d(1, 3, 3), layer.BatchNorm2d(3), neuron.IFNode(v_threshold=0.3), layer.Flatten(),
+            layer.Linear(108, 10),
+        )
+        functional.set_step_mode(self, "m")
+"""
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    few = "network._target_=own_network_of_three_channels.Net training.epochs=1 finetuning.epochs=1"
+    few += " estimator.min_samples=3 estimator.max_samples=3 data.train_samples=300 budget.target=0.5 strategy=uniform"
+    assert main([*few.split(), "--runs", str(tmp_path / "runs")]) in (0, 3)
+    result = result_of(tmp_path / "runs")
+    assert result["estimator"]["name"] == "ratio"
+    assert result["result"]["widths"] == {"0": 1}
+    assert read_record(only_run(tmp_path / "runs")).estimator.name == "ratio"
 
 
 def test_the_first_layer_stays_whole_where_that_is_asked_for(shared: Path, tmp_path: Path) -> None:

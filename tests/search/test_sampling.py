@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import warnings
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
@@ -323,3 +324,12 @@ def test_a_line_that_does_not_rise_is_replaced_by_the_ratio_with_a_warning(post:
     assert isinstance(ratio, RatioEstimator)
     assert ratio.confidence == 0.9
     assert ratio.slope == pytest.approx(sum(a * b for a, b in zip((1, 2, 3), post, strict=True)) / 14)
+
+
+def test_samples_that_are_alike_are_told_and_their_ratio_is_used() -> None:
+    samples = list(pairs([(5.0, 4.0), (5.0, 5.0), (5.0, 6.0)]))
+    with pytest.warns(UserWarning, match=r"All 3 samples have the same SynOps.*ratio .* is used"):
+        assert fitted(samples, EstimatorConfig()).name == "ratio"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert fitted(samples, EstimatorConfig(name="identity")).name == "identity"

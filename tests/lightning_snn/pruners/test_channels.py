@@ -120,3 +120,9 @@ def test_a_floor_is_a_share(low: float) -> None:
 def test_each_layer_cannot_keep_more_than_all_do() -> None:
     with pytest.raises(PruningError, match=r"found 0\.3, which is more than 0\.05"):
         ByIndex(bench=make_bench(), keep=0.05, low=0.3)
+
+
+def test_channels_that_must_all_stay_are_refused_before_a_training() -> None:
+    ByIndex(bench=make_bench(), low=0.8).accept(dense_network())  # 7 of 8
+    with pytest.raises(PruningError, match=r"pruning\.options\.low, 0\.95, .*Lower it, or give a network with wider"):
+        ByIndex(bench=make_bench(), low=0.95).accept(dense_network())

@@ -9,6 +9,9 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
+from spikingjelly.activation_based import functional
+from spikingjelly.activation_based import layer
+from spikingjelly.activation_based import neuron
 from torch import nn
 
 from lightning_snn.errors import PruningError
@@ -127,6 +130,22 @@ def test_tied_channels_and_those_without_batch_norm() -> None:
     pruned = sca.prune(network).network
     assert pruned.conv1.out_channels == pruned.conv2.out_channels < 4
     assert pruned.conv3.out_channels == 2
+
+
+def test_a_pool_over_all_pixels_is_followed_within_a_training() -> None:
+    """There weights have their channels last."""
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        *(layer.Conv2d(1, 6, 3, padding=1), layer.BatchNorm2d(6), neuron.LIFNode(2.0, False, v_threshold=0.3)),
+        *(layer.Conv2d(6, 4, 3, padding=1), layer.BatchNorm2d(4), neuron.LIFNode(2.0, False, v_threshold=0.3)),
+        *(layer.AdaptiveAvgPool2d(1), layer.Flatten(), layer.Linear(4, CLASSES)),
+    )
+    functional.set_step_mode(network, "m")
+    sca = SCA(bench=bench_for(network), keep=0.5)
+    sca.accept(network)
+    train(network, sca)
+    pruned = sca.prune(network).network
+    assert pruned[0].out_channels + pruned[3].out_channels == 5
 
 
 @pytest.mark.parametrize("signal", ["gates", "gamma"])

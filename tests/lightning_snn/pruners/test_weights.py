@@ -1,9 +1,17 @@
 """How many weights live: exactly the sparsity asked for, or as many as the target allows."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
+from torch import nn
+from torch.nn.utils import parametrizations
+from torch.nn.utils import weight_norm
 
+from lightning_snn._fan_out import weighted_layers
+from lightning_snn.errors import NetworkError
 from lightning_snn.errors import PruningError
+from lightning_snn.errors import SurgeryError
 from lightning_snn.pruners import build_pruner
 from lightning_snn.pruners._weights import WeightPruner
 from lightning_snn.pruners.masks import apply_masks_
@@ -74,3 +82,24 @@ def test_layers_get_their_shares() -> None:
     ):
         masks = build("magnitude", sparsity=0.5, layers=layers).prune(network).masks
         assert [int(masks[name].sum()) for name in names] == expected
+
+
+@pytest.mark.parametrize("name", ["lamp", "magnitude_nm", "random"])
+@pytest.mark.parametrize("make", [parametrizations.weight_norm, parametrizations.spectral_norm, weight_norm])
+def test_weights_that_are_made_anew_are_refused(name: str, make: Callable[[nn.Module], nn.Module]) -> None:
+    """A mask would be undone at the next pass, in silence."""
+    network = dense_network()
+    pruner = build_pruner(name, bench=make_bench())
+    second = weighted_layers(network)["features.3"]
+    make(second)
+    with pytest.raises(PruningError, match=r"'features\.3' needs a weight that is a plain parameter, found one that"):
+        pruner.accept(network)
+    with pytest.raises(NetworkError, match=r"'features\.3' needs a weight"):
+        apply_masks_(network, {"features.3": torch.ones_like(second.weight, dtype=torch.bool)})
+
+
+def test_a_bench_refuses_what_torch_cannot_copy() -> None:
+    network = dense_network()
+    weight_norm(weighted_layers(network)["features.3"])
+    with pytest.raises(SurgeryError, match=r"remove_weight_norm\(layer\)"):
+        make_bench().synops(network)

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 import conf.schema
-from conf.loading import choices
+from conf.groups import choices
 from conf.loading import groups_of
 from conf.schema import TaskConfig
 from conf.schema import TrainingConfig
@@ -33,6 +33,8 @@ def help_text(usage: str, schema: type[TaskConfig], several: Mapping[str, str] =
         lines += [f"{TITLES[group]} ({_given(group, several)}):", *_aligned(choices(group)), ""]
     for group in (group for group in groups if group not in TITLES):
         lines.append(f"--{group}: {', '.join(choices(group)) or 'none'}")
+    lines.append("--experiment path/to/mine.yaml: a file of your own, with the settings below and picks of files")
+    lines.append("--debug: where in the code a mistake was found, before the sentence about it")
     return "\n".join([*lines, "", *_settings(schema(), several)])
 
 

@@ -22,8 +22,20 @@ def leaves(values: Mapping[str, Any], separator: str = ".", prefix: str = "") ->
 
 
 def digest(values: Any) -> str:
-    """Return ten hexadecimal digits that stand for plain values, whatever their order."""
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:10]
+    """Return ten hexadecimal digits that stand for plain values, whatever their order, and however options are written.
+
+    An option has no type until it is used: 2 and 2.0 are the same option.
+    """
+    return hashlib.sha256(json.dumps(_one_spelling(values), sort_keys=True).encode()).hexdigest()[:10]
+
+
+def _one_spelling(values: Any, is_option: bool = False) -> Any:
+    if isinstance(values, Mapping):
+        return {key: _one_spelling(value, is_option or key == "options") for key, value in values.items()}
+    if isinstance(values, list | tuple):
+        return [_one_spelling(value, is_option) for value in values]
+    whole = is_option and isinstance(values, float) and values.is_integer()
+    return int(values) if whole else values
 
 
 def identity(config: RunConfig) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 Accepted alike: ``--strategy ddpg``, ``--budget.target 0.4``, ``--budget.target=0.4``, ``budget.target=0.4``.
 A key without a dot that names a folder of ``conf/`` picks one of its files; every other key sets a value. The
-groups are composed by Hydra; values are set afterwards, so that none of them needs quoting.
+groups are composed by Hydra; an experiment and values are set afterwards, so that none of them needs quoting.
+What nobody takes is refused by name, wherever it stands.
 """
 
 import dataclasses
@@ -10,21 +11,24 @@ import difflib
 from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
-from importlib import resources
 from typing import Any
 from typing import TypeVar
 
+from conf.experiment_file import Experiment
+from conf.experiment_file import read_experiment
+from conf.groups import GROUPS
+from conf.groups import check_choice
+from conf.identity import leaves
+from conf.schema import AblateConfig
+from conf.schema import CompareConfig
 from conf.schema import ConfigError
+from conf.schema import ImportConfig
+from conf.schema import MeasureConfig
 from conf.schema import SearchConfig
 from conf.schema import TaskConfig
 from conf.schema import TrainConfig
 from conf.schema import settings_in
 
-GROUPS = ("data", "network", "training", "pruning", "strategy", "logger", "experiment")
-NOTHING = (("experiment", "null"), ("experiment", "none"))
-"""Every other group needs one of its files."""
-WORDS = {"data": "data set", "training": "training recipe", "pruning": "pruner"}
-"""What a name of a group is called in a sentence, where the group's own name will not do."""
 SHORT = {"lr": "learning_rate", "wd": "weight_decay", "T": "time_steps"}
 """Usual short names, to suggest the setting that is meant."""
 EXPECTED = {
@@ -41,23 +45,8 @@ Config = TypeVar("Config", bound=TaskConfig)
 
 def groups_of(schema: type[TaskConfig]) -> list[str]:
     """Return the groups that a command knows: those of its sections, and whole experiments."""
-    return [group for group in GROUPS if group in _sections(schema) or group == "experiment"]
-
-
-def _sections(*schemas: type[TaskConfig]) -> set[str]:
-    return {each.name for schema in schemas for each in dataclasses.fields(schema)}
-
-
-def choices(group: str) -> dict[str, str]:
-    """Return the names of a group with the first comment line of each file, read without importing anything big."""
-    found = {}
-    for file in sorted(resources.files("conf").joinpath(group).iterdir(), key=lambda f: f.name):
-        if file.name.endswith(".yaml"):
-            comments = [
-                line for line in file.read_text().splitlines() if line.startswith("# ") and "@package" not in line
-            ]
-            found[file.name.removesuffix(".yaml")] = comments[0].removeprefix("# ") if comments else ""
-    return found
+    sections = {each.name for each in dataclasses.fields(schema)}
+    return [group for group in GROUPS if group in sections or group == "experiment"]
 
 
 def parse_arguments(arguments: Sequence[str]) -> list[Setting]:
@@ -83,56 +72,69 @@ def parse_arguments(arguments: Sequence[str]) -> list[Setting]:
     return settings
 
 
+def later_wins(arguments: Iterable[str]) -> list[str]:
+    """Return a command line with each key once, with the last of its values: to set settings on top of others."""
+    return [f"{key}={value}" for key, value in dict(parse_arguments(list(arguments))).items()]
+
+
+def given_keys(arguments: Sequence[str]) -> list[str]:
+    """Return the keys that a command line gives, itself and by its experiment.
+
+    Raises:
+        ConfigError: If the command line or the experiment cannot be read.
+    """
+    settings = parse_arguments(arguments)
+    experiment = _experiment_of(settings)
+    return [*(key for key, _ in settings), *experiment.picked, *(key for key, _ in leaves(experiment.values))]
+
+
 def load(
     schema: type[Config], root: str, arguments: Sequence[str], recorded: Mapping[str, Any] | None = None
 ) -> Config:
     """Compose and validate the configuration of one command.
 
     Args:
-        schema: Its dataclass. What a file of ``conf/`` says beyond its sections is for other commands.
+        schema: Its dataclass. What a file says that only ``search`` or only ``train`` knows is for that command.
         root: Its file in ``conf/``.
         arguments: The command line.
-        recorded: Settings of an earlier run, in place of those of ``root``; a group that is picked, and values
-            of the command line, come before them.
+        recorded: Settings of an earlier run, in place of those of ``root``; a group that is picked, what an
+            experiment says, and values of the command line come before them.
 
     Raises:
         ConfigError: If a key, a name or a value is wrong; the message names the nearest valid one.
     """
-    from hydra import compose
-    from hydra import initialize_config_module
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
     settings = parse_arguments(arguments)
     groups = groups_of(schema)
-    picked = {key: value for key, value in settings if key in groups}
+    _refuse_given_twice(settings, groups)
+    experiment = _experiment_of(settings)
+    said = {key: value for key, value in settings if key in groups and key != "experiment"}
+    picked = {**{group: name for group, name in experiment.picked.items() if group in groups}, **said}
     for group, name in picked.items():
-        known = choices(group)
-        if name not in known and (group, name) not in NOTHING:
-            raise ConfigError(f"No {WORDS.get(group, group)} is called {name!r}. {nearest(name, known)}")
-    with initialize_config_module("conf", version_base=None):
-        composed = compose(
-            root, overrides=[f"{group}={name}" for group, name in picked.items() if (group, name) not in NOTHING]
-        )
-    config = OmegaConf.structured(schema)
-    plain = OmegaConf.to_container(composed)
-    assert isinstance(plain, dict)
-    for other in (_sections(SearchConfig, TrainConfig) - _sections(schema)) | {"experiment"}:
-        plain.pop(other, None)
-    if "trainer.devices" not in _keys(schema(), ""):  # the command trains nothing
-        plain["trainer"] = {key: value for key, value in plain.get("trainer", {}).items() if key == "accelerator"}
-    for section, values in (recorded or {}).items():
+        check_choice(group, name)
+    values = _taken(_composed(root, picked), schema, "conf/")
+    for section, recorded_values in (recorded or {}).items():
         if section not in picked:
-            plain[section] = {**plain.get(section, {}), **values} if isinstance(values, Mapping) else values
+            is_section = isinstance(recorded_values, Mapping)
+            values[section] = {**values.get(section, {}), **recorded_values} if is_section else recorded_values
+    own = _taken(experiment.values, schema, experiment.where)
+    for group in said:
+        own.get(group, {}).pop("name", None)  # else a name in the file would win over one of the command line
+    where = ""
     try:
-        config = OmegaConf.merge(config, plain)
+        config = OmegaConf.merge(OmegaConf.structured(schema), values)
+        where = f"{experiment.where}: "
+        config = OmegaConf.merge(config, own)
+        where = ""
         for key, value in settings:
             if key not in groups:
                 _refuse_unknown_key(key, schema)
                 OmegaConf.update(config, key, _parse_value(key, value, schema), force_add=".options." in f".{key}.")
         built = OmegaConf.to_object(config)
     except OmegaConfBaseException as error:
-        raise ConfigError(say(error)) from error
+        raise ConfigError(f"{where}{say(error)}") from error
     assert isinstance(built, schema)
     return built
 
@@ -151,21 +153,89 @@ def say(error: Exception) -> str:
     return f"{key} cannot be used: {told}."
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return the sentence that ends a message about an unknown name: the nearest known one, or all of them."""
-    known = sorted(known)
-    spelt = {each.lower(): each for each in known}
-    near = difflib.get_close_matches(name.lower(), spelt, n=1)
-    return f"Did you mean {spelt[near[0]]!r}?" if near else f"Known names: {', '.join(known) or 'none'}."
+def _experiment_of(settings: Sequence[Setting]) -> Experiment:
+    named = dict(settings).get("experiment")
+    return Experiment() if named is None else read_experiment(named)
+
+
+def _refuse_given_twice(settings: Sequence[Setting], groups: Sequence[str]) -> None:
+    given: dict[str, Setting] = {}
+    for key, value in settings:
+        meant = key.removesuffix(".name") if key.removesuffix(".name") in groups else key
+        first, before = given.setdefault(meant, (key, value))
+        if before != value:
+            raise ConfigError(f"--{first} {before} and --{key} {value} were given both. Leave one out.")
+
+
+def _composed(root: str, picked: Mapping[str, str]) -> dict[str, Any]:
+    """Return what the files of ``conf/`` say, with some of them picked."""
+    from hydra import compose
+    from hydra import initialize_config_module
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    try:
+        with initialize_config_module("conf", version_base=None):
+            composed = compose(root, overrides=[f"{group}={name}" for group, name in picked.items()])
+    except (HydraException, OmegaConfBaseException, YAMLError, UnicodeDecodeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        files = ", ".join(f"{group}/{name}.yaml" for group, name in picked.items()) or f"{root}.yaml"
+        raise ConfigError(f"The files of conf/ ({files}) cannot be read: {reason}.") from error
+    plain = OmegaConf.to_container(composed)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
+def _taken(values: Mapping[str, Any], schema: type[TaskConfig], where: str) -> dict[str, Any]:
+    """Return what a command takes of a file; the rest must be known to ``search`` or to ``train``.
+
+    Raises:
+        ConfigError: If something is not.
+    """
+    mine = set(_keys(schema(), ""))
+    shared = {*_keys(SearchConfig(), ""), *_keys(TrainConfig(), "")}
+    for path, value in leaves(values, "/"):
+        if "." in path:
+            raise ConfigError(f"{path} in {where} has a dot. Write a.b as 'a:' and below it, indented, 'b: value'.")
+        _refuse_unknown_in_file(path.replace("/", "."), value, mine | shared if where == "conf/" else shared, where)
+    taken: dict[str, Any] = {}
+    for section, inner in values.items():
+        if isinstance(inner, Mapping):
+            kept = {key: value for key, value in inner.items() if f"{section}.{key}" in mine}
+            taken |= {section: kept} if kept else {}
+        elif section in mine:
+            taken[section] = inner
+    return taken
+
+
+def _refuse_unknown_in_file(key: str, value: Any, known: set[str], where: str) -> None:
+    if key in known or _is_option(key, known):
+        return
+    if any(name.startswith(f"{key}.") for name in known):
+        if value == {}:
+            return
+        pick = (
+            f", or pick a file by 'defaults: [override /{key}: {value}]'"
+            if key in GROUPS and isinstance(value, str)
+            else ""
+        )
+        found = "nothing" if value is None else repr(value)
+        raise ConfigError(f"{key} in {where} is a section, found {found}. Write its settings below it, indented{pick}.")
+    if any(key in _keys(schema(), "") for schema in (CompareConfig, AblateConfig, MeasureConfig, ImportConfig)):
+        raise ConfigError(f"{key} in {where} is for one command alone. Give it on the command line, as --{key}.")
+    raise ConfigError(f"No setting is called {key!r}, found in {where}. {_nearest_key(key, sorted(known), GROUPS)}")
 
 
 def _refuse_unknown_key(key: str, schema: type[TaskConfig]) -> None:
     known = sorted(_keys(schema(), ""))
-    is_option = key.startswith(tuple(f"{name}." for name in known if name.endswith(".options"))) and not key.endswith(
-        "."
-    )
-    if key not in known and not is_option:
+    if key not in known and not _is_option(key, known):
         raise ConfigError(f"No setting is called {key!r}. {_nearest_key(key, known, groups_of(schema))}")
+
+
+def _is_option(key: str, known: Iterable[str]) -> bool:
+    return not key.endswith(".") and key.startswith(tuple(f"{name}." for name in known if name.endswith(".options")))
 
 
 def _nearest_key(key: str, known: Sequence[str], groups: Sequence[str]) -> str:

@@ -105,6 +105,9 @@ class TrainingConfig:
         _one_of(f"{section}.loss", self.loss, ("mean", "tet"))
         for key in ("momentum", "label_smoothing", "tet_lambda"):
             _within(f"{section}.{key}", getattr(self, key), 0.0, 1.0)
+        for key in ("weight_decay", "tet_phi"):
+            if not math.isfinite(getattr(self, key)):
+                raise ConfigError(f"{section}.{key} must be a finite number, found {getattr(self, key):g}.")
 
 
 @dataclass

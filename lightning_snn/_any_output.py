@@ -11,8 +11,8 @@ from spikingjelly.activation_based import functional
 from torch import Tensor
 from torch import nn
 
+from lightning_snn._step_mode import step_mode
 from lightning_snn.errors import NetworkError
-from lightning_snn.forward import step_mode
 
 
 def run_any_output(network: nn.Module, x_TBCHW: Tensor) -> Tensor:
@@ -26,11 +26,12 @@ def run_any_output(network: nn.Module, x_TBCHW: Tensor) -> Tensor:
         NetworkError: If the output is no tensor.
     """
     functional.reset_net(network)
-    steps = [x_TBCHW] if step_mode(network) == "m" else list(x_TBCHW)
-    found = [network(x) for x in steps]
-    if not all(isinstance(each, Tensor) for each in found):
-        raise NetworkError(
-            f"A network must return one tensor, found a {type(found[0]).__name__} from {type(network).__name__}. "
-            "Return the logits of every step, [T, B, classes], and nothing else."
-        )
-    return found[0] if step_mode(network) == "m" else torch.stack(found)
+    single = step_mode(network) == "s"
+    outputs = [network(x) for x in (x_TBCHW if single else [x_TBCHW])]
+    for output in outputs:
+        if not isinstance(output, Tensor):
+            raise NetworkError(
+                f"A network must return one tensor, found a {type(output).__name__} from {type(network).__name__}. "
+                "Return the logits of every step, [T, B, classes], and nothing else."
+            )
+    return torch.stack(outputs) if single else outputs[0]

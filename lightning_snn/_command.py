@@ -6,6 +6,7 @@ Exit codes: those of the work itself, 2 wrong input (one sentence), 130 and 143 
 import os
 import signal
 import sys
+import traceback
 import warnings
 from collections.abc import Callable
 from collections.abc import Sequence
@@ -13,6 +14,8 @@ from types import FrameType
 
 from conf.schema import ConfigError
 from datamodules.errors import DataError
+from lightning_snn._user_code import place_of
+from lightning_snn._user_code import said
 from lightning_snn.errors import ArtifactError
 from lightning_snn.errors import NetworkError
 from lightning_snn.errors import PruningError
@@ -21,6 +24,8 @@ from lightning_snn.errors import SurgeryError
 
 MENDABLE = (ConfigError, DataError, NetworkError, SurgeryError, PruningError, ArtifactError, RunError)
 """Errors that a user can cause and mend; any other is ours, and shows its traceback."""
+DEBUG = "--debug"
+"""Argument of every command: the traceback is shown before the sentence about what went wrong."""
 GOES_ON = "The same command goes on from here."
 
 
@@ -34,7 +39,7 @@ def run_command(
     help_text: Callable[[], str],
     after_interrupt: str = GOES_ON,
 ) -> int:
-    """Carry out a command from its command line to its exit code.
+    """Carry out a command from its command line to its exit code; ``--debug`` in it shows where a mistake was found.
 
     Args:
         work: Takes the arguments and returns the exit code. Imports what takes seconds once the arguments are valid.
@@ -42,7 +47,8 @@ def run_command(
         help_text: What ``--help`` prints.
         after_interrupt: What a user who interrupts it is told.
     """
-    arguments = sys.argv[1:] if arguments is None else arguments
+    given = sys.argv[1:] if arguments is None else arguments
+    arguments = [argument for argument in given if argument != DEBUG]
     before = signal.signal(signal.SIGTERM, _terminate)
     formatter, warnings.formatwarning = warnings.formatwarning, _say_warning
     try:
@@ -51,11 +57,16 @@ def run_command(
             return 0
         return work(arguments)
     except MENDABLE as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+        return _refused(str(error), DEBUG in given)
     except BrokenPipeError:  # "| head" has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else closing it would complain
         return 128 + signal.SIGPIPE
+    except MemoryError:
+        raise
+    except Exception as error:  # of a network of the user's own, at whatever it cannot do in the end; else of ours
+        if place_of(error) is None:
+            raise
+        return _refused(f"Code of yours raised {said(error)}. {DEBUG} shows the way there.", DEBUG in given)
     except KeyboardInterrupt:
         return _ended("Interrupted", after_interrupt, signal.SIGINT)
     except Terminated:
@@ -72,6 +83,13 @@ def is_first_process(devices: int) -> bool:
     """
     ranks = (os.environ.get(name) for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
     return devices == 1 or next((int(rank) for rank in ranks if rank is not None), 0) == 0
+
+
+def _refused(sentence: str, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    print(f"error: {' '.join(sentence.split())}", file=sys.stderr)
+    return 2
 
 
 def _ended(how: str, what_now: str, number: signal.Signals) -> int:

@@ -74,7 +74,7 @@ def find_network(folder: str, said: Set[str]) -> SavedNetwork:
     run = path.resolve().parent
     if (run / "settings.json").is_file():
         return _of_run(path, run)
-    if not said & {"data", "experiment"} or "seed" not in said:  # with another seed, test data may be training data
+    if "data" not in said or "seed" not in said:  # with another seed, test data may be training data
         raise ConfigError(
             f"{path} holds a network without the run that made it: nothing says what data it is for, and which seed "
             "split them. Say both, with --data NAME and --seed N."

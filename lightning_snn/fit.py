@@ -29,6 +29,7 @@ from torch import nn
 
 from lightning_snn.classifier import SpikingClassifier
 from lightning_snn.errors import ArtifactError
+from lightning_snn.errors import NetworkError
 from lightning_snn.memory_format import channels_last
 
 
@@ -74,9 +75,15 @@ def fit(
         Whether an epoch was left to train.
 
     Raises:
+        NetworkError: If no parameter of the network can be trained.
         ArtifactError: If the checkpoint is broken, could execute code, or is of another training.
         KeyboardInterrupt: If the user interrupts (Lightning would end the process instead).
     """
+    if not any(parameter.requires_grad for parameter in network.parameters()):
+        raise NetworkError(
+            f"All parameters of {type(network).__name__} are frozen, and none can be trained. Leave requires_grad on for "
+            "those that shall learn."
+        )
     classifier = SpikingClassifier(network, num_classes=num_classes, time_steps=time_steps, seed=seed, **recipe)
     callbacks = [*callbacks, _KeepSigterm()]
     resume = None

@@ -3,31 +3,15 @@
 Axes: T time steps, B batch, C channels, H rows, W columns, K classes.
 """
 
-import torch
-from spikingjelly.activation_based import base
-from spikingjelly.activation_based import functional
 from torch import Tensor
 from torch import nn
 
+from lightning_snn._any_output import run_any_output
+from lightning_snn._step_mode import step_mode
 from lightning_snn._wrappers import refuse_other_input
 from lightning_snn.errors import NetworkError
 
-
-def step_mode(network: nn.Module) -> str:
-    """Return ``"m"`` (all T steps in one call) or ``"s"`` (one call a step).
-
-    Raises:
-        NetworkError: If layers disagree, or no layer has a step mode.
-    """
-    # SpikingJelly's containers are step modules that never get a mode of their own: they take that of their content.
-    found = (getattr(module, "step_mode", None) for module in network.modules() if isinstance(module, base.StepModule))
-    modes = {mode for mode in found if mode is not None}
-    if len(modes) != 1:
-        raise NetworkError(
-            f"A network needs SpikingJelly layers in one step mode: found {sorted(modes) or 'none'} in "
-            f"{type(network).__name__}. Call functional.set_step_mode(network, 'm')."
-        )
-    return str(modes.pop())
+__all__ = ["run_network", "step_mode", "to_time_first"]
 
 
 def run_network(network: nn.Module, x_TBCHW: Tensor) -> Tensor:
@@ -46,14 +30,15 @@ def run_network(network: nn.Module, x_TBCHW: Tensor) -> Tensor:
         NetworkError: If the output has another shape, or ``network`` takes its input in another order of axes.
     """
     refuse_other_input(network)
-    functional.reset_net(network)
+    logits_TBK = run_any_output(network, x_TBCHW)
     steps, batch = x_TBCHW.shape[:2]
-    logits_TBK = network(x_TBCHW) if step_mode(network) == "m" else torch.stack([network(x_BCHW) for x_BCHW in x_TBCHW])
-    if not isinstance(logits_TBK, Tensor) or logits_TBK.ndim != 3 or logits_TBK.shape[:2] != (steps, batch):
-        found = tuple(logits_TBK.shape) if isinstance(logits_TBK, Tensor) else type(logits_TBK).__name__
+    if logits_TBK.ndim != 3 or logits_TBK.shape[:2] != (steps, batch):
+        shape = tuple(logits_TBK.shape)
+        reasons = {(batch,): ", which has no time steps", (batch, steps): ", whose batch comes first"}
         raise NetworkError(
-            f"A network must return logits [T={steps}, B={batch}, classes], found {found}. "
-            "Return the last layer's output of every step, without averaging over time."
+            f"A network must return logits [T={steps}, B={batch}, classes], found {shape} from "
+            f"{type(network).__name__}{reasons.get(shape[:-1], '')}. Return the last layer's output of every step, "
+            "without averaging over time."
         )
     return logits_TBK
 

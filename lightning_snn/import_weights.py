@@ -6,8 +6,8 @@ Exit codes: 0 imported, 2 wrong input (one sentence), 130 and 143 interrupted.
 from collections.abc import Sequence
 
 from conf import help as conf_help
+from conf.loading import given_keys
 from conf.loading import load
-from conf.loading import parse_arguments
 from conf.schema import ConfigError
 from conf.schema import ImportConfig
 from lightning_snn._command import run_command
@@ -38,11 +38,11 @@ def _import(arguments: Sequence[str]) -> int:
     if arguments and not arguments[0].startswith("--"):
         arguments = [f"file={arguments[0]}", *arguments[1:]]
     config = load(ImportConfig, "import_weights", arguments)
-    said = {key.partition(".")[0] for key, _ in parse_arguments(arguments)}
+    said = {key.partition(".")[0] for key in given_keys(arguments)}
     if not config.file:
         raise ConfigError("No file of weights was named. Name it first: python -m lightning_snn.import_weights FILE.")
     for section in ("data", "network"):
-        if not said & {section, "experiment"}:
+        if section not in said:
             raise ConfigError(
                 f"A file of weights does not say what {section} it is for. Say it with --{section} NAME"
                 f"{' or --network._target_ my_package.MyNet' if section == 'network' else ''}."

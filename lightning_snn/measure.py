@@ -6,8 +6,8 @@ Exit codes: 0 measured, 2 wrong input (one sentence), 130 and 143 interrupted.
 from collections.abc import Sequence
 
 from conf import help as conf_help
+from conf.loading import given_keys
 from conf.loading import load
-from conf.loading import parse_arguments
 from conf.schema import MeasureConfig
 from lightning_snn._command import run_command
 
@@ -36,7 +36,7 @@ def _measure(arguments: Sequence[str]) -> int:
     from lightning_snn._measure_run import measure_network  # only now, with a valid command line: torch takes seconds
     from lightning_snn._saved_run import find_network
 
-    saved = find_network(config.folder, {key.split(".")[0] for key, _ in parse_arguments(arguments)})
+    saved = find_network(config.folder, {key.split(".")[0] for key in given_keys(arguments)})
     measure_network(saved, load(MeasureConfig, "measure", arguments, saved.settings))
     return 0
 

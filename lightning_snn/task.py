@@ -27,15 +27,14 @@ from conf.schema import TrainingConfig
 from datamodules import build_datamodule
 from datamodules import datamodule_class
 from datamodules.base import BaseDataModule
+from lightning_snn._network_check import check_network
 from lightning_snn._synops_report import AnalogHidden
 from lightning_snn._synops_report import FirstLayer
 from lightning_snn.artifact import load_artifact
 from lightning_snn.content import find_content
-from lightning_snn.errors import NetworkError
 from lightning_snn.errors import RunError
 from lightning_snn.errors import nearest
 from lightning_snn.fit import fit
-from lightning_snn.forward import run_network
 from lightning_snn.inference import Evaluation
 from lightning_snn.inference import evaluate
 from lightning_snn.networks import build_network
@@ -91,25 +90,14 @@ class Task:
             self.config = dataclasses.replace(config, content=found)
 
     def check(self, network: nn.Module) -> None:
-        """Run a network on the CPU once, in evaluation mode, on the example.
+        """Run a copy of a network on the CPU, in evaluation and in training, on a few examples.
 
         Raises:
-            NetworkError: If it does not take the data, or has not one logit a class.
+            NetworkError: If it does not take the data, or has not one logit a class, or raises anything.
         """
-        try:
-            with torch.no_grad():
-                logits_TBK = run_network(network.eval(), self.example)
-        except (RuntimeError, TypeError, IndexError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise NetworkError(
-                f"The network does not take the data, {tuple(self.example.shape)} as [T, B, C, H, W]: {reason}. "
-                "Build it for that shape."
-            ) from error
-        if logits_TBK.shape[-1] != self.data.num_classes:
-            raise NetworkError(
-                f"The network returns {logits_TBK.shape[-1]} logits, but the data have {self.data.num_classes} "
-                "classes. Take num_classes as an argument of its constructor."
-            )
+        batch = 3 if self.time_steps == 2 else 2  # not T, so that the two axes are told apart
+        dimmed = [self.example / position for position in range(1, batch + 1)]
+        check_network(network, torch.cat(dimmed, dim=1), self.data.num_classes)
 
     @property
     def time_steps(self) -> int:
@@ -147,7 +135,8 @@ class Task:
                     in_channels=channels,
                     **network.options,
                 )
-            options = {"image_size": self.data.sample_shape[-1], **network.options}
+            rows, columns = self.data.sample_shape[-2:]
+            options = {"image_size": rows if rows == columns else [rows, columns], **network.options}
             return build_network(network.name, num_classes=self.data.num_classes, in_channels=channels, **options)
 
     def load(self, folder: Path) -> nn.Module:

@@ -15,6 +15,7 @@ from conf.identity import digest
 from conf.identity import identity
 from conf.identity import network_name
 from conf.identity import places
+from conf.loading import given_keys
 from conf.loading import load
 from conf.loading import parse_arguments
 from conf.schema import AblateConfig
@@ -51,8 +52,8 @@ def _ablate(arguments: Sequence[str]) -> int:
     if asked is None:
         raise ConfigError(f"Name a question first, such as python -m search.ablate reward. {nearest('', ABLATIONS)}")
     rest, (source, question) = arguments[1:], ABLATIONS[asked]
-    if "seed" in dict(parse_arguments(rest)):
-        raise ConfigError("An ablation has several seeds: found --seed. Write --seeds, separated by commas.")
+    if "seed" in given_keys(rest):
+        raise ConfigError("An ablation has several seeds: found seed. Write --seeds, separated by commas.")
     config = load(AblateConfig, "ablate", rest)
     import torch
     from rich.console import Console

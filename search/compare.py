@@ -12,6 +12,7 @@ from conf import help as conf_help
 from conf.identity import digest
 from conf.identity import identity
 from conf.identity import network_name
+from conf.loading import given_keys
 from conf.loading import load
 from conf.loading import parse_arguments
 from conf.schema import CompareConfig
@@ -46,11 +47,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _compare(arguments: Sequence[str]) -> int:
-    given = dict(parse_arguments(arguments))
+    given = set(given_keys(arguments))
     for key, several in SEVERAL.items():
-        if key in given:
-            raise ConfigError(f"A comparison has several: found --{key}. Write --{several}, separated by commas.")
-    if {"targets", "budget.target"} <= given.keys():
+        if found := given & {key, f"{key}.name"}:
+            raise ConfigError(f"A comparison has several: found {min(found)}. Write --{several}, separated by commas.")
+    if {"targets", "budget.target"} <= given:
         raise ConfigError("targets and budget.target were given both. Leave one out.")
     config = load(CompareConfig, "compare", arguments)
     if "reference" in given and config.reference not in config.strategies:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from conf import identity
+from conf.loading import given_keys
 from conf.loading import load
-from conf.loading import parse_arguments
 from conf.loading import say
 from conf.schema import ConfigError
 from conf.schema import SearchConfig
@@ -23,7 +23,7 @@ def load_config(arguments: Sequence[str]) -> SearchConfig:
             given that has no effect.
     """
     config = load(SearchConfig, "search", arguments)
-    given = [key for key, _ in parse_arguments(arguments) if key.startswith("reward.")]
+    given = [key for key in given_keys(arguments) if key.startswith("reward.")]
     if given and config.budget.projection:
         raise ConfigError(
             f"{given[0]} has no effect: with projection all proposals are within the budget and worth their accuracy. "

@@ -26,6 +26,7 @@ Settings:
   RUN ...           folders of finished searches, or of comparisons
   --out DIR         folder for the comparison; by default its own, and report beside the runs where several are named
   --reference NAME  strategy that the others are held against; by default the comparison's own, and random for several
+  --debug           show where in the code a mistake was found
   --wandb           send each run to Weights & Biases, in the group of the comparison that was named, else of its own:
                     online where there is a key, else offline in its folder
 """

@@ -10,8 +10,8 @@ from typing import Final
 
 from matplotlib.figure import Figure
 
+from conf.groups import choices
 from conf.identity import leaves
-from conf.loading import choices
 from conf.schema import ContentConfig
 from conf.schema import SearchConfig
 from lightning_snn.files import write_text

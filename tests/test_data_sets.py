@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from conf.loading import choices
+from conf.groups import choices
 from datamodules import cifar
 from datamodules.cifar import CIFAR10DataModule
 from datamodules.cifar import CIFAR100DataModule

@@ -1,6 +1,5 @@
 """Spiking networks by name: one family per file, or any class of the user's own."""
 
-import inspect
 import pkgutil
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -9,10 +8,11 @@ from typing import Final
 
 from torch import nn
 
+from lightning_snn._options import as_meant
 from lightning_snn._options import wrong_option
-from lightning_snn._wrappers import unwrapped
 from lightning_snn.errors import NetworkError
 from lightning_snn.errors import nearest
+from lightning_snn.networks._own import build_own_network
 
 NETWORKS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -47,50 +47,23 @@ def build_network(name: str, *, num_classes: int, in_channels: int, **options: A
         options: Further arguments of the family, such as ``image_size`` or ``tau``.
 
     Raises:
-        NetworkError: If the name or an option is unknown.
+        NetworkError: If the name or an option is unknown, an option is out of its range, or the network so large
+            that there is no memory for it.
     """
     if name not in NETWORKS:
         raise NetworkError(f"No network is called {name!r}. {nearest(name, NETWORKS)}")
     build = pkgutil.resolve_name(NETWORKS[name])
-    _refuse_unknown_options(name, build, options)
-    network: nn.Module = build(name, num_classes=num_classes, in_channels=in_channels, **options)
-    arguments = {"num_classes": num_classes, "in_channels": in_channels, **options}
-    network.architecture = {"family": name, "arguments": arguments}  # type: ignore[assignment]  # modules hold tensors, mypy says
-    return network
-
-
-def build_own_network(target: str, *, num_classes: int, in_channels: int, **options: Any) -> nn.Module:
-    """Build a user's network from its import path, ``package.module.Class``.
-
-    ``num_classes`` and ``in_channels`` are passed where the signature names them (or takes any keyword);
-    ``options`` are passed always. Of wrappers (``DataParallel``, ``torch.compile``, ...) what they hold is returned.
-
-    Raises:
-        NetworkError: If the path cannot be imported or the call does not return a module.
-    """
-    try:
-        build = pkgutil.resolve_name(target)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise NetworkError(
-            f"network._target_ must be an import path such as my_package.MyNet, found {target!r} ({error}). "
-            "Check the spelling, and that the package is installed or in the current folder."
-        ) from error
-    try:
-        parameters = inspect.signature(build).parameters.values()
-        takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
-        given = {"num_classes": num_classes, "in_channels": in_channels}
-        named = {p.name for p in parameters}
-        network = build(**{k: v for k, v in given.items() if takes_any or k in named}, **options)
-    except TypeError as error:
-        raise NetworkError(
-            f"{target} could not be built: {error}. Give its arguments as network.options.NAME=VALUE."
-        ) from error
-    if not isinstance(network, nn.Module):
-        raise NetworkError(f"{target} must return a torch.nn.Module, found {type(network).__name__}.")
-    return unwrapped(network)
-
-
-def _refuse_unknown_options(name: str, build: Any, options: Mapping[str, Any]) -> None:
     wrong = wrong_option(f"Network {name!r}", build, options, ("name", "num_classes", "in_channels"))
     if wrong is not None:
         raise NetworkError(wrong)
+    options = as_meant(build, options)
+    try:
+        network: nn.Module = build(name, num_classes=num_classes, in_channels=in_channels, **options)
+    except (RuntimeError, MemoryError, OverflowError) as error:  # all that PyTorch can find wrong here
+        raise NetworkError(
+            f"Network {name!r} needs more memory than there is, with {options or 'its defaults'}. Choose a smaller "
+            "plan or image_size, or another network."
+        ) from error
+    arguments = {"num_classes": num_classes, "in_channels": in_channels, **options}
+    network.architecture = {"family": name, "arguments": arguments}  # type: ignore[assignment]  # modules hold tensors, mypy says
+    return network

@@ -4,6 +4,7 @@ Neuron: LIF with hard reset to 0, ``v <- (1 - 1/tau) v + x`` (``decay_input=True
 spike where ``v >= threshold``, arctan surrogate, no gradient through the reset.
 """
 
+import math
 from collections.abc import Callable
 from collections.abc import Sequence
 from typing import Final
@@ -21,6 +22,9 @@ Plan = Sequence[int | str]
 NewNeuron = Callable[[], neuron.LIFNode]
 """Makes one neuron layer; each call makes another one."""
 
+ImageSize = int | Sequence[int]
+"""Pixels a side of a square image, or rows and columns."""
+
 POOLS: Final = {"M": layer.MaxPool2d, "A": layer.AvgPool2d}
 
 
@@ -33,10 +37,12 @@ def lif(tau: float, threshold: float, decay_input: bool) -> NewNeuron:
         decay_input: Whether the input is divided by ``tau``.
 
     Raises:
-        NetworkError: If ``tau`` is 1 or less.
+        NetworkError: If ``tau`` is not above 1, or ``threshold`` not above 0, or one of them is not finite.
     """
-    if tau <= 1.0:
+    if not 1.0 < tau < math.inf:
         raise NetworkError(f"network.options.tau must be above 1, found {tau:g}. SPEAR uses 2.")
+    if not 0.0 < threshold < math.inf:
+        raise NetworkError(f"network.options.threshold must be a number above 0, found {threshold:g}. SPEAR uses 1.")
 
     def new_neuron() -> neuron.LIFNode:
         return neuron.LIFNode(
@@ -75,17 +81,35 @@ def convolutions(plan: Plan, in_channels: int, new_neuron: NewNeuron, *, bias: b
     return nn.Sequential(*layers)
 
 
-def features_after(plan: Plan, name: str, image_size: int) -> int:
-    """Return how many values a square image has after a plan: channels times pixels.
+def rows_and_columns(image_size: ImageSize) -> tuple[int, int]:
+    """Return rows and columns of an image, in pixels.
+
+    Raises:
+        NetworkError: If they are neither one whole number above 0 nor two.
+    """
+    sides = [image_size] * 2 if isinstance(image_size, int) else image_size
+    pair = isinstance(sides, list | tuple) and len(sides) == 2
+    if not pair or any(type(side) is not int or side < 1 for side in sides):  # to Python, True is an int
+        raise NetworkError(
+            f"network.options.image_size is a whole number of pixels above 0, or [rows, columns], found {image_size!r}."
+        )
+    rows, columns = sides
+    return rows, columns
+
+
+def features_after(plan: Plan, name: str, image_size: ImageSize) -> int:
+    """Return how many values an image has after a plan: channels times pixels. A pool drops an odd row or column.
 
     Raises:
         NetworkError: If the plan pools more than the image allows; ``name`` is in the message.
     """
+    rows, columns = rows_and_columns(image_size)
     pools = sum(entry in POOLS for entry in plan)
-    if image_size < 2**pools:
+    if min(rows, columns) < 2**pools:
+        found = rows if rows == columns else f"{rows} x {columns}"
         raise NetworkError(
             f"Network {name!r} halves the image {pools} times and needs {2**pools} pixels a side, "
-            f"found {image_size}. Choose a network with fewer pools, such as 'vgg_small'."
+            f"found {found}. Choose a network with fewer pools, such as 'vgg_small'."
         )
     channels = [int(entry) for entry in plan if entry not in POOLS][-1]
-    return int(channels * (image_size // 2**pools) ** 2)
+    return int(channels * (rows // 2**pools) * (columns // 2**pools))

@@ -20,6 +20,7 @@ from torch import Tensor
 from torch import nn
 
 from lightning_snn.errors import NetworkError
+from lightning_snn.networks._parts import ImageSize
 from lightning_snn.networks._parts import NewNeuron
 from lightning_snn.networks._parts import convolutions
 from lightning_snn.networks._parts import features_after
@@ -59,7 +60,7 @@ def build(
     *,
     num_classes: int,
     in_channels: int,
-    image_size: int = 32,
+    image_size: ImageSize = 32,
     dropout: float = 0.5,
     tau: float = 2.0,
     threshold: float = 1.0,
@@ -71,14 +72,14 @@ def build(
         name: Its name, for messages.
         num_classes: Classes, each with ten voters.
         in_channels: Channels of the input.
-        image_size: Rows and columns of the square input, in pixels.
+        image_size: Pixels a side of a square input, or [rows, columns].
         dropout: Share of the convolutions' outputs that is dropped in training: 0.5 in Grad R, 0 in UPR.
         tau: Membrane time constant, in time steps, above 1.
-        threshold: Membrane potential at which a neuron spikes.
+        threshold: Membrane potential at which a neuron spikes, above 0.
         decay_input: Whether the input is divided by ``tau``: on in Grad R, STDS and UPR.
 
     Raises:
-        NetworkError: If the image is too small for the pools, or ``dropout`` is no share.
+        NetworkError: If an option is out of its range, or the image is too small for the pools.
     """
     if not 0.0 <= dropout < 1.0:
         raise NetworkError(f"network.options.dropout must lie in [0, 1), found {dropout:g}. Grad R uses 0.5, UPR 0.")

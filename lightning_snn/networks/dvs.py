@@ -12,6 +12,7 @@ An average pool of spikes is not binary: the convolution after it counts MACs, n
 
 from typing import Final
 
+from lightning_snn.networks._parts import ImageSize
 from lightning_snn.networks._parts import features_after
 from lightning_snn.networks._parts import lif
 from lightning_snn.networks.vgg import SpikingVGG
@@ -32,7 +33,7 @@ def build(
     *,
     num_classes: int,
     in_channels: int,
-    image_size: int | None = None,
+    image_size: ImageSize | None = None,
     tau: float = 2.0,
     threshold: float = 1.0,
     decay_input: bool = False,
@@ -43,13 +44,13 @@ def build(
         name: A key of :data:`PLANS`.
         num_classes: Outputs of the classifier.
         in_channels: Channels of the frames, one a polarity.
-        image_size: Rows and columns of the square frames, in pixels; by default that of :data:`IMAGE_SIZES`.
+        image_size: Pixels a side of square frames, or [rows, columns]; by default that of :data:`IMAGE_SIZES`.
         tau: Membrane time constant, in time steps, above 1.
-        threshold: Membrane potential at which a neuron spikes.
+        threshold: Membrane potential at which a neuron spikes, above 0.
         decay_input: Whether the input is divided by ``tau``.
 
     Raises:
-        NetworkError: If the frames are too small for the pools.
+        NetworkError: If an option is out of its range, or the frames are too small for the pools.
     """
     features = features_after(PLANS[name], name, IMAGE_SIZES[name] if image_size is None else image_size)
     return SpikingVGG(PLANS[name], features, num_classes, in_channels, lif(tau, threshold, decay_input))

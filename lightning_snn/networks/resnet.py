@@ -37,8 +37,10 @@ from torch import nn
 
 from lightning_snn.errors import NetworkError
 from lightning_snn.errors import nearest
+from lightning_snn.networks._parts import ImageSize
 from lightning_snn.networks._parts import NewNeuron
 from lightning_snn.networks._parts import lif
+from lightning_snn.networks._parts import rows_and_columns
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +139,7 @@ class SpikingResNet(nn.Module):
         block: type[Block],
         num_classes: int,
         in_channels: int,
-        image_size: int,
+        size_HW: tuple[int, int],
         new_neuron: NewNeuron,
     ) -> None:
         """Build the network in step mode ``"m"``."""
@@ -148,16 +150,16 @@ class SpikingResNet(nn.Module):
         if not takes_currents:
             self.stem.append(new_neuron())
         self.stages = nn.Sequential()
-        channels, size = design.stem, image_size
+        channels, (rows, columns) = design.stem, size_HW
         for position, (width, blocks) in enumerate(design.stages):
             stage = nn.Sequential()
             for index in range(blocks):
                 stride = 2 if position > 0 and index == 0 else 1
                 stage.append(block(channels, width, stride, new_neuron))
-                channels, size = width, (size + stride - 1) // stride
+                channels, rows, columns = width, -(-rows // stride), -(-columns // stride)
             self.stages.append(stage)
         # Not adaptive: NIR knows no adaptive pool.
-        self.head = nn.Sequential(layer.AvgPool2d(size), layer.Flatten())
+        self.head = nn.Sequential(layer.AvgPool2d((rows, columns)), layer.Flatten())
         if takes_currents:
             self.head.insert(0, new_neuron())
         if design.hidden is not None:
@@ -178,7 +180,7 @@ def build(
     *,
     num_classes: int,
     in_channels: int,
-    image_size: int | None = None,
+    image_size: ImageSize | None = None,
     shortcut: str = "vanilla",
     tau: float = 2.0,
     threshold: float = 1.0,
@@ -190,17 +192,17 @@ def build(
         name: A key of :data:`DESIGNS`.
         num_classes: Outputs of the classifier.
         in_channels: Channels of the input.
-        image_size: Rows and columns of the square input, in pixels; by default that of the design.
+        image_size: Pixels a side of a square input, or [rows, columns]; by default that of the design.
         shortcut: Residual form: ``vanilla``, ``sew`` or ``membrane``.
         tau: Membrane time constant, in time steps, above 1.
-        threshold: Membrane potential at which a neuron spikes.
+        threshold: Membrane potential at which a neuron spikes, above 0.
         decay_input: Whether the input is divided by ``tau``.
 
     Raises:
-        NetworkError: If the residual form is unknown.
+        NetworkError: If an option is out of its range, or the residual form unknown.
     """
     if shortcut not in BLOCKS:
         raise NetworkError(f"No network.options.shortcut is called {shortcut!r}. {nearest(shortcut, BLOCKS)}")
     design = DESIGNS[name]
-    size = design.image_size if image_size is None else image_size
-    return SpikingResNet(design, BLOCKS[shortcut], num_classes, in_channels, size, lif(tau, threshold, decay_input))
+    size_HW = rows_and_columns(design.image_size if image_size is None else image_size)
+    return SpikingResNet(design, BLOCKS[shortcut], num_classes, in_channels, size_HW, lif(tau, threshold, decay_input))

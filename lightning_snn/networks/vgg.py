@@ -8,6 +8,7 @@ classes. ``vgg11`` is the plan A of Simonyan and Zisserman (2015), built alike. 
 Not here: plans for event frames (``dvs.py``), the neuron's equation (``_parts.py``).
 """
 
+from typing import Any
 from typing import Final
 
 from spikingjelly.activation_based import functional
@@ -17,6 +18,7 @@ from torch import nn
 
 from lightning_snn.errors import NetworkError
 from lightning_snn.networks._parts import POOLS
+from lightning_snn.networks._parts import ImageSize
 from lightning_snn.networks._parts import NewNeuron
 from lightning_snn.networks._parts import Plan
 from lightning_snn.networks._parts import convolutions
@@ -33,6 +35,9 @@ PLANS: Final[dict[str, tuple[int | str, ...]]] = {
 
 IMAGE_SIZES: Final[dict[str, int]] = {"vgg_small": 8, "vgg_compact": 32, "vgg11": 32, "vgg16": 32}
 """Rows and columns, in pixels, of the images that each plan was made for: the default of ``image_size``."""
+
+WIDEST: Final = 2**31
+"""Channels that PyTorch could not even count."""
 
 
 class SpikingVGG(nn.Module):
@@ -60,7 +65,7 @@ def build(
     *,
     num_classes: int,
     in_channels: int,
-    image_size: int | None = None,
+    image_size: ImageSize | None = None,
     plan: Plan | None = None,
     tau: float = 2.0,
     threshold: float = 1.0,
@@ -72,21 +77,23 @@ def build(
         name: A key of :data:`PLANS`.
         num_classes: Outputs of the classifier.
         in_channels: Channels of the input.
-        image_size: Rows and columns of the square input, in pixels; by default that of :data:`IMAGE_SIZES`.
+        image_size: Pixels a side of a square input, or [rows, columns]; by default that of :data:`IMAGE_SIZES`.
         plan: Channels and pools of one's own, in place of the named plan; "A" is a 2x2 average pool.
         tau: Membrane time constant, in time steps, above 1.
-        threshold: Membrane potential at which a neuron spikes.
+        threshold: Membrane potential at which a neuron spikes, above 0.
         decay_input: Whether the input is divided by ``tau``. Off as in SPEAR.
 
     Raises:
-        NetworkError: If the plan is not made of positive widths and pools, or pools more than the image allows.
+        NetworkError: If an option is out of its range, or the plan pools more than the image allows.
     """
-    plan = PLANS[name] if plan is None else tuple(plan)
-    wrong = [entry for entry in plan if entry not in POOLS and not (isinstance(entry, int) and entry > 0)]
-    if wrong or set(plan) <= set(POOLS):
+    plan = PLANS[name] if plan is None else plan
+    entries: list[Any] = list(plan) if isinstance(plan, list | tuple) else [plan]
+    convolved = [entry for entry in entries if entry not in tuple(POOLS)]
+    wrong = [entry for entry in convolved if type(entry) is not int or not 0 < entry < WIDEST]  # True is an int too
+    if wrong or not convolved:
         raise NetworkError(
             "network.options.plan holds channel numbers, at least one, and 'M' or 'A' for a pool: "
-            f"found {wrong[0] if wrong else list(plan)!r}. For example: {list(PLANS['vgg_small'])}."
+            f"found {wrong[0] if wrong else entries!r}. For example: {list(PLANS['vgg_small'])}."
         )
-    features = features_after(plan, name, IMAGE_SIZES[name] if image_size is None else image_size)
-    return SpikingVGG(plan, features, num_classes, in_channels, lif(tau, threshold, decay_input))
+    features = features_after(entries, name, IMAGE_SIZES[name] if image_size is None else image_size)
+    return SpikingVGG(entries, features, num_classes, in_channels, lif(tau, threshold, decay_input))

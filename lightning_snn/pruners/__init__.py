@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from typing import Any
 from typing import Final
 
+from lightning_snn._options import as_meant
 from lightning_snn._options import wrong_option
 from lightning_snn.errors import PruningError
 from lightning_snn.errors import nearest
@@ -47,7 +48,8 @@ def build_pruner(name: str, *, bench: "Bench", target: float | None = None, **op
         PruningError: If the name, an option or its value is wrong.
     """
     check_pruner(name, options)
-    pruner: Pruner = pkgutil.resolve_name(PRUNERS[name])(bench=bench, target=target, **options)
+    build = pkgutil.resolve_name(PRUNERS[name])
+    pruner: Pruner = build(bench=bench, target=target, **as_meant(build, options))
     return pruner
 
 

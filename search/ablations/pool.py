@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from conf.identity import digest
 from conf.identity import network_name
+from conf.loading import later_wins
 from conf.schema import SearchConfig
 from lightning_snn.files import locked
 from lightning_snn.progress import EpochProgress
@@ -139,7 +140,7 @@ def pool_config(setting: Setting, seed: int, changes: Sequence[str] = ()) -> Sea
     """
     target = f"budget.target={setting.config.budget.target}"
     workers = f"estimator.workers={setting.config.workers}"
-    config = load_config([*setting.arguments, target, workers, f"seed={seed}", *changes])
+    config = load_config(later_wins([*setting.arguments, target, workers, f"seed={seed}", *changes]))
     check_names(config)
     return identified(config)
 

@@ -13,6 +13,7 @@ from typing import Final
 
 import plotly.graph_objects as go
 
+from conf.loading import given_keys
 from conf.schema import ConfigError
 from lightning_snn.progress import Phase
 from search.ablations.ablation import Setting
@@ -102,6 +103,7 @@ class SearchAblation:
         for key, count in varied.items():
             if key in given and 2 * count > len(self.variants):
                 raise ConfigError(f"This question sets {key} itself, found --{key}. Leave it out.")
+        given |= set(given_keys(setting.arguments))  # an experiment too comes before what all variants share
         shared = [each for each in self.shared if each.partition("=")[0] not in given]
         return plan_runs(
             [*shared, *setting.arguments],

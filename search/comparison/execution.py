@@ -19,6 +19,8 @@ from typing import Final
 
 from conf.schema import SearchConfig
 from lightning_snn._command import MENDABLE
+from lightning_snn._user_code import place_of
+from lightning_snn._user_code import said
 from lightning_snn.errors import BusyError
 from lightning_snn.errors import RunError
 from lightning_snn.files import locked
@@ -148,9 +150,10 @@ def _search(config: SearchConfig, log: Path) -> str | None:
                         pass
         except MENDABLE as error:
             return " ".join(str(error).split())
-        except Exception:  # one search must not end the others
+        except Exception as error:  # one search must not end the others
             traceback.print_exc()
-            return f"an error of ours; see {log}"
+            whose = "an error of ours" if place_of(error) is None else f"code of yours raised {said(error)}"
+            return f"{whose}; see {log}"
         finally:
             give_memory_back()
     return None

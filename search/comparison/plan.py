@@ -11,6 +11,7 @@ from typing import Final
 from conf.identity import identity
 from conf.identity import leaves
 from conf.identity import network_name
+from conf.loading import later_wins
 from conf.schema import ConfigError
 from conf.schema import SearchConfig
 from lightning_snn.task import identified
@@ -74,7 +75,8 @@ def plan_runs(
     """
     planned = []
     for seed, target, (variant, own) in product(seeds, targets, variants.items()):
-        config = load_config([*settings, *own, f"budget.target={target}", f"seed={seed}"])
+        one = [*settings, *own, f"budget.target={target}", f"seed={seed}", "name=null"]
+        config = load_config(later_wins(one))
         check_names(config)
         config = identified(config)
         planned.append(Planned(variant, target, seed, Path(config.runs) / run_name(config), config))

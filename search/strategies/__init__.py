@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from typing import Any
 from typing import Final
 
+from lightning_snn._options import as_meant
 from lightning_snn._options import wrong_option
 from lightning_snn.errors import nearest
 from search.errors import SearchError
@@ -70,7 +71,7 @@ def build_strategy(name: str, *, seed: int, context: "SearchContext | None" = No
     """
     check_strategy(name, options, None if context is None else context.criterion)
     build = pkgutil.resolve_name(STRATEGIES[name])
-    sampler: BaseSampler = build(seed=seed, context=context, **options)
+    sampler: BaseSampler = build(seed=seed, context=context, **as_meant(build, options))
     return sampler
 
 

@@ -80,6 +80,13 @@ def test_allowed_values_are_named(key: str, values: tuple[str, ...]) -> None:
     assert all(value in meaning for value in values)
 
 
+def test_ways_in_that_are_no_settings_are_offered() -> None:
+    for schema in COMMANDS:
+        text = help_text("", schema)
+        assert "--experiment path/to/mine.yaml: a file of your own" in text
+        assert "--debug: " in text
+
+
 def test_what_a_command_takes_in_the_plural_is_offered_in_the_plural() -> None:
     text = help_text("", CompareConfig, {"strategy": "strategies", "seed": "seeds"})
     assert "Strategies (--strategies NAME,NAME):" in text

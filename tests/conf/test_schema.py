@@ -113,6 +113,8 @@ def test_what_lies_beyond_is_refused_in_one_sentence(section: type[Any], key: st
         ("warmup_epochs", -1, "warmup_epochs must be at least 0, found -1"),
         ("learning_rate", 0.0, "learning_rate must be a number above 0, found 0"),
         ("weight_decay", -1.0, "weight_decay must be at least 0, found -1"),
+        ("weight_decay", math.inf, "weight_decay must be a finite number, found inf"),
+        ("tet_phi", math.nan, "tet_phi must be a finite number, found nan"),
         ("momentum", 1.5, "momentum must lie between 0 and 1, found 1.5"),
         ("tet_lambda", -0.1, "tet_lambda must lie between 0 and 1, found -0.1"),
         ("optimizer", "adam", "optimizer must be one of sgd, adamw, found 'adam'"),

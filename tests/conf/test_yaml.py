@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 import conf
-from conf.loading import GROUPS
+from conf.groups import GROUPS
 from conf.loading import load
 from conf.schema import DataConfig
 from conf.schema import LoggerConfig

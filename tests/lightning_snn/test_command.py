@@ -64,8 +64,36 @@ def test_a_warning_goes_to_stderr() -> None:
 
 
 def test_an_error_of_ours_is_not_hidden() -> None:
-    with pytest.raises(ValueError, match="a bug"):
-        command(ValueError("a bug"))
+    with pytest.raises(TypeError, match="int"):  # raised by the line of ours that calls the work
+        run_command(int, ["--seed"], lambda: "help")  # type: ignore[arg-type]  # wrong on purpose
+
+
+def test_code_of_the_users_is_one_line_whenever_it_raises(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(OSError("no\n  such file.")) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: Code of yours raised OSError in ")
+    assert said.endswith(": no such file. --debug shows the way there.\n")
+    assert f"{os.path.basename(__file__)}, line " in said
+
+
+def test_no_memory_is_nobodys_mistake() -> None:
+    with pytest.raises(MemoryError):
+        command(MemoryError())
+
+
+@pytest.mark.parametrize("error", [ConfigError("Two\n  lines of text."), OSError("no such file")])
+def test_debug_shows_the_way_there_and_is_no_argument_of_the_work(
+    error: Exception, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def work(arguments: Sequence[str]) -> int:
+        assert arguments == ["--seed", "1"]
+        raise error
+
+    assert run_command(work, ["--debug", "--seed", "1"], lambda: "help") == 2
+    *way, sentence = capsys.readouterr().err.splitlines()
+    assert way[0] == "Traceback (most recent call last):"
+    assert any("in work" in line for line in way)
+    assert sentence.startswith("error: ")
 
 
 def test_an_interrupt_says_what_now(capsys: pytest.CaptureFixture[str]) -> None:

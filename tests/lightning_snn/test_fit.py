@@ -21,6 +21,7 @@ from torch import nn
 
 from datamodules.digits import DigitsDataModule
 from lightning_snn.errors import ArtifactError
+from lightning_snn.errors import NetworkError
 from lightning_snn.fit import fit
 
 CPU = {"accelerator": "cpu", "devices": 1}
@@ -157,6 +158,12 @@ def test_what_a_resumed_training_must_restore_does_matter(straight: dict[str, by
     """Else equality would prove nothing: another seed and a shorter training end elsewhere."""
     assert weights(train(network(), epochs=3)) != straight
     assert weights(network()) != straight
+
+
+def test_a_network_that_is_frozen_is_refused() -> None:
+    frozen, recipe = network().requires_grad_(False), {"optimizer": "sgd", "learning_rate": 0.1}
+    with pytest.raises(NetworkError, match="All parameters of Sequential are frozen"):
+        fit(frozen, DigitsDataModule(seed=0), epochs=1, seed=0, num_classes=10, time_steps=2, recipe=recipe)
 
 
 def test_a_finished_training_is_not_trained_further(straight: dict[str, bytes], tmp_path: Path) -> None:

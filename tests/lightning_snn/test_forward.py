@@ -6,6 +6,7 @@ Axes: T time steps, B batch, C channels, H rows, W columns, K classes.
 import pytest
 import torch
 from spikingjelly.activation_based import functional
+from spikingjelly.activation_based import layer
 from spikingjelly.activation_based import neuron
 from torch import Tensor
 from torch import nn
@@ -63,10 +64,38 @@ def test_the_step_mode_is_that_of_the_layers() -> None:
     assert step_mode(network) == "s"
 
 
+def recurrent(mode: str) -> nn.Module:
+    return layer.LinearRecurrentContainer(nn.Sequential(nn.Linear(2, 2), neuron.LIFNode()), 2, 2, step_mode=mode)
+
+
+@pytest.mark.parametrize(
+    ("network", "holder"),
+    [
+        (nn.Sequential(recurrent("m")), "LinearRecurrentContainer"),
+        (layer.ElementWiseRecurrentContainer(neuron.IFNode(), torch.add, "m"), "ElementWiseRecurrentContainer"),
+        (layer.MultiStepContainer(layer.Linear(2, 2), neuron.IFNode()), "MultiStepContainer"),
+        (layer.StepModeContainer(True, layer.Linear(2, 2), neuron.IFNode()), "StepModeContainer"),
+    ],
+)
+def test_containers_that_show_single_steps_are_refused_by_name(network: nn.Module, holder: str) -> None:
+    with pytest.raises(NetworkError, match=f"has a {holder} that shows single-step layers one step after the other"):
+        step_mode(network)
+
+
+def test_a_container_may_show_single_steps_to_layers_that_know_none() -> None:
+    assert step_mode(nn.Sequential(layer.MultiStepContainer(nn.Linear(2, 2)), neuron.IFNode(step_mode="m"))) == "m"
+
+
+def test_a_recurrent_network_may_be_single_step_as_a_whole() -> None:
+    network = recurrent("s")
+    assert step_mode(network) == "s"
+    assert run_network(network, torch.rand(3, 2, 2)).shape == (3, 2, 2)
+
+
 @pytest.mark.parametrize(
     ("network", "found"),
     [
-        (nn.Linear(2, 2), r"found none in Linear"),
+        (nn.Linear(2, 2), r"Linear has no layers of SpikingJelly"),
         (nn.Sequential(neuron.LIFNode(step_mode="s"), neuron.LIFNode(step_mode="m")), r"found \['m', 's'\]"),
     ],
 )
@@ -80,13 +109,28 @@ class Averaged(Echo):
         return super().forward(x_TBCHW).mean(dim=0)
 
 
+class BatchFirst(Echo):
+    def forward(self, x_TBCHW: Tensor) -> Tensor:
+        return super().forward(x_TBCHW).transpose(0, 1)
+
+
 class Pair(Echo):
+    def __init__(self, mode: str = "m") -> None:
+        super().__init__()
+        functional.set_step_mode(self, mode)
+
     def forward(self, x_TBCHW: Tensor) -> Tensor:
         return (x_TBCHW, x_TBCHW)  # type: ignore[return-value]  # wrong on purpose
 
 
 @pytest.mark.parametrize(
-    ("network", "found"), [(Averaged(), r"\[T=3, B=2, classes\], found \(2, 5\)"), (Pair(), "tuple")]
+    ("network", "found"),
+    [
+        (Averaged(), r"\[T=3, B=2, classes\], found \(2, 5\) from Averaged, which has no time steps\."),
+        (BatchFirst(), r"\[T=3, B=2, classes\], found \(2, 3, 5\) from BatchFirst, whose batch comes first\."),
+        (Pair(), r"must return one tensor, found a tuple from Pair\. Return the logits"),
+        (Pair("s"), r"must return one tensor, found a tuple from Pair\. Return the logits"),
+    ],
 )
 def test_an_output_of_another_shape_is_refused(network: nn.Module, found: str) -> None:
     with pytest.raises(NetworkError, match=found):

@@ -13,6 +13,7 @@ from spikingjelly.activation_based import functional
 from torch import Tensor
 from torch import nn
 
+from conf.loading import later_wins
 from datamodules.digits import DigitsDataModule
 from lightning_snn import import_weights
 from lightning_snn import measure
@@ -130,7 +131,7 @@ def test_an_import_is_repeated_and_replaces_nothing_else(tmp_path: Path, capsys:
     assert torch.equal(logits(load_artifact(tmp_path / "out")), logits(vgg(2)))
     save_artifact(tmp_path / "mine", vgg(3), IMAGES[:, :1])
     capsys.readouterr()
-    assert import_weights.main([*command, "--out", str(tmp_path / "mine")]) == 2
+    assert import_weights.main([str(file), *VGG, "--out", str(tmp_path / "mine")]) == 2
     assert "found something else at" in capsys.readouterr().err
     assert torch.equal(logits(load_artifact(tmp_path / "mine")), logits(vgg(3)))
 
@@ -176,7 +177,7 @@ def test_what_a_user_can_mend_is_one_sentence_and_leaves_nothing(
     seven = vgg().state_dict() | {"classifier.weight": torch.ones(7, 48), "classifier.bias": torch.ones(7)}
     saved(seven, tmp_path / "seven.pth")
     before = sorted(tmp_path.iterdir())
-    assert import_weights.main(arguments) == 2
+    assert import_weights.main([*arguments[:1], *later_wins(arguments[1:])]) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert error.count("\n") == 1

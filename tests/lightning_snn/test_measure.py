@@ -210,7 +210,7 @@ def test_the_data_are_found_where_the_run_found_them(
 
 
 def test_a_training_records_where_its_data_are(tmp_path: Path) -> None:
-    assert train.main([*TINY, f"runs={tmp_path}", "training.epochs=1", "data.root=/of/no/use/to/digits"]) == 0
+    assert train.main([*TINY, f"runs={tmp_path}", "data.root=/of/no/use/to/digits"]) == 0
     (folder,) = tmp_path.iterdir()
     assert json.loads((folder / "settings.json").read_text())["data"]["root"] == "/of/no/use/to/digits"
 
@@ -249,7 +249,7 @@ def test_a_network_of_another_image_size_is_one_sentence(tmp_path: Path, capsys:
     save_artifact(tmp_path / "net", network, torch.zeros(2, 1, 1, 16, 16))
     assert measure.main([str(tmp_path / "net"), *DIGITS]) == 2
     error = capsys.readouterr().err
-    assert "does not take the data, (2, 1, 1, 8, 8)" in error
+    assert "does not take the data, (2, 3, 1, 8, 8)" in error
     assert error.count("\n") == 1
 
 

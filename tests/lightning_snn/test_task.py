@@ -56,7 +56,7 @@ def test_the_same_settings_give_the_same_weights_and_example() -> None:
 
 
 def test_a_network_for_other_images_is_refused_before_anything_else() -> None:
-    with pytest.raises(NetworkError, match=r"does not take the data, \(4, 1, 1, 8, 8\)"):
+    with pytest.raises(NetworkError, match=r"does not take the data, \(4, 2, 1, 8, 8\)"):
         Task(TrainConfig(network=NetworkConfig(options={"image_size": 16})))
 
 
@@ -101,6 +101,19 @@ def test_what_changes_while_work_goes_on_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="Data or network have changed since this work was begun"):
         Task(config)
     assert identified(config).content != config.content, "the same command finds what is there now"
+
+
+@pytest.mark.parametrize(
+    ("sensor", "image_size"), [((9, 14), [9, 14]), ((14, 9), [14, 9]), ((9, 9), 9)], ids=["wide", "high", "square"]
+)
+def test_networks_are_built_for_the_rows_and_columns_of_the_sensor(
+    sensor: tuple[int, int], image_size: object, tmp_path: Path
+) -> None:
+    for number in range(10):
+        file = tmp_path / "ab"[number % 2] / f"{number}.npz"
+        write_array(file, toy_events(number, sensor), height=sensor[0], width=sensor[1])
+    task = Task(TrainConfig(data=DataConfig(name="event_folder", root=str(tmp_path))))
+    assert task.new_network().architecture["arguments"]["image_size"] == image_size
 
 
 def test_a_gpu_is_refused_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:

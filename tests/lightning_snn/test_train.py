@@ -16,6 +16,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from conf.loading import later_wins
 from conf.schema import TrainConfig
 from conf.schema import settings_in
 from lightning_snn import _train_run
@@ -44,7 +45,7 @@ OWN = ["network._target_=tests.lightning_snn.own_network.WithDropout", "network.
 
 
 def arguments(runs: Path, *more: str) -> list[str]:
-    return [*TINY, f"runs={runs}", *(more or REGISTERED)]
+    return later_wins([*TINY, f"runs={runs}", *(more or REGISTERED)])
 
 
 def only_run(runs: Path) -> Path:
@@ -237,7 +238,7 @@ def test_other_settings_under_the_same_name_are_refused(tmp_path: Path, capsys: 
 def test_wrong_input_is_one_sentence_and_leaves_nothing(
     setting: str, expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([*arguments(tmp_path), *setting.split()]) == 2
+    assert main(later_wins([*arguments(tmp_path), *setting.split()])) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert error.count("\n") == 1

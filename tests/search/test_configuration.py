@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from conf.groups import GROUPS
+from conf.groups import choices
 from conf.identity import digest
 from conf.identity import identity
-from conf.loading import GROUPS
-from conf.loading import choices
 from conf.loading import parse_arguments
 from conf.schema import ConfigError
 from conf.schema import SearchConfig
@@ -93,7 +93,8 @@ def test_every_spelling_says_the_same(key: str, value: str) -> None:
     [
         (["--strategy", "tpe"], "strategy.name", "tpe"),
         (["strategy=tpe"], "strategy.name", "tpe"),
-        (["--strategy", "tpe", "--strategy", "gp"], "strategy.name", "gp"),  # the last one counts
+        (["--strategy", "tpe", "--strategy", "tpe"], "strategy.name", "tpe"),  # twice the same is no question
+        (["--strategy", "tpe", "--strategy.name", "tpe"], "strategy.name", "tpe"),
         (["--strategy.evaluations", "7", "--strategy", "tpe"], "strategy.evaluations", 7),  # in whatever order
         (["--strategy", "spear"], "budget.projection", False),  # a group may set values of others
         (["--strategy", "spear", "budget.projection=on"], "budget.projection", True),
@@ -104,7 +105,6 @@ def test_every_spelling_says_the_same(key: str, value: str) -> None:
         (["--experiment", "null"], "data.name", "digits"),
         (["--experiment", "cifar10_first"], "network.name", "vgg_compact"),
         (["--experiment", "cifar10_first"], "data.name", "cifar10"),
-        (["--experiment", "cifar10_first", "--experiment", "none"], "data.name", "digits"),
         (["--experiment", "cifar10_first", "--network", "vgg11"], "network.name", "vgg11"),
         (["--experiment", "cifar10_first", "data.train_samples=null"], "data.train_samples", None),
         (["--budget.target", "0.25"], "budget.target", 0.25),
@@ -178,6 +178,11 @@ def test_nothing_else_changes_with_a_setting() -> None:
         (["--strategy.options.x", "${seed}"], "strategy.options.x cannot be used: '${seed}' is neither"),
         (["--strategy.options.x", "[1,"], "strategy.options.x cannot be used: '[1,' is neither"),
         (["--strategy.options.x", "a: b: c"], "strategy.options.x cannot be used: 'a: b: c' is neither"),
+        (["--seed", "1", "seed=2"], "--seed 1 and --seed 2 were given both. Leave one out."),
+        (["--strategy", "tpe", "--strategy", "gp"], "--strategy tpe and --strategy gp were given both."),
+        (["--data", "cifar10", "--data.name", "digits"], "--data cifar10 and --data.name digits were given both."),
+        (["--experiment", "cifar10_first", "--experiment", "none"], "were given both. Leave one out."),
+        (["--strategy.options.x", "1", "--strategy.options.x", "2"], "were given both. Leave one out."),
         (["--name", ""], "name is that of a folder below runs, found ''"),
         (["--name", "../other"], "name is that of a folder below runs"),
     ],
@@ -211,6 +216,20 @@ def test_a_digest_does_not_depend_on_order_but_on_every_value() -> None:
     assert digest({"a": 1, "b": {"c": 2, "d": 3}}) == digest({"b": {"d": 3, "c": 2}, "a": 1})
     assert digest({"a": 1}) != digest({"a": 2})
     assert re.fullmatch(r"[0-9a-f]{10}", digest({}))
+
+
+@pytest.mark.parametrize("key", ["network.options.tau", "strategy.options.a", "data.options.drop"])
+def test_a_number_is_the_same_option_however_it_is_written(key: str) -> None:
+    whole, point, other = (loaded(f"--{key}", value) for value in ("2", "2.0", "2.5"))
+    assert run_name(whole) == run_name(point) != run_name(other)
+    assert shared_folders(whole) == shared_folders(point)
+    assert identity(whole) == identity(point)
+
+
+def test_only_options_are_numbers_of_no_type() -> None:
+    assert digest({"a": 2}) != digest({"a": 2.0})
+    assert digest({"options": {"a": True}}) != digest({"options": {"a": 1}})
+    assert digest({"options": {"plan": [2, "M"]}}) == digest({"options": {"plan": [2.0, "M"]}})
 
 
 def test_a_run_is_named_after_what_it_does() -> None:

@@ -16,6 +16,7 @@ from torch import nn
 
 from conf.identity import identity
 from conf.identity import places
+from conf.loading import later_wins
 from conf.schema import TrainConfig
 from lightning_snn.artifact import load_artifact
 from lightning_snn.artifact import save_artifact
@@ -107,7 +108,7 @@ EVALUATIONS = 12
 def arguments(runs: Path, strategy: str, *more: str) -> list[str]:
     evaluations = "1" if strategy in RULES else str(EVALUATIONS)
     command = [*TINY, "--runs", str(runs), "--strategy", strategy, "--strategy.evaluations", evaluations, *more]
-    return [*command, "--strategy.options.warmup", "5"] if strategy in ("ddpg", "spear") else command
+    return later_wins([*command, *(["--strategy.options.warmup", "5"] if strategy in ("ddpg", "spear") else [])])
 
 
 def only_run(runs: Path) -> Path:
@@ -288,7 +289,7 @@ def test_other_settings_under_the_same_name_are_refused(
         ("--strategy slimming --network._target_ own_networks_for_tests.NoBatchNorm", "needs a batch norm"),
         ("--strategy slimming --space.criterion l1", "ranks channels by bn_gamma, found space.criterion 'l1'"),
         ("--network._target_ no.such.Net", "no.such.Net"),
-        ("--network._target_ torch.nn.Identity", "step mode"),
+        ("--network._target_ torch.nn.Identity", "has no layers of SpikingJelly"),
         ("--network.options.taus 3", "Did you mean 'tau'?"),
         ("--network._target_ own_networks_for_tests.ThreeChannels", "does not take the data"),
         ("--network._target_ own_networks_for_tests.SevenClasses", "7 logits"),
@@ -327,7 +328,7 @@ def test_wrong_input_is_one_sentence_and_leaves_nothing(
         shutil.copytree(shared, runs / "_shared")
     strategy = [] if setting.startswith("--strategy ") else ["--strategy", "random"]
     before = sorted(runs.rglob("*.json"))
-    assert main([*TINY, "--runs", str(runs), *strategy, *setting.split()]) == 2
+    assert main(later_wins([*TINY, "--runs", str(runs), *strategy, *setting.split()])) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert error.count("\n") == 1, error
@@ -371,7 +372,7 @@ def test_a_given_network_for_other_images_is_not_saved(
     (dense,) = shared.glob("*/network")
     command = [*TINY, "--runs", str(tmp_path), "--data", "digits_events", "--baseline.artifact", str(dense)]
     assert main(command) == 2
-    assert "The network does not take the data, (2, 1, 2," in capsys.readouterr().err
+    assert "The network does not take the data, (2, 3, 2," in capsys.readouterr().err
     assert not list(tmp_path.rglob("network"))
 
 

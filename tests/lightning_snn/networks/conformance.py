@@ -151,6 +151,22 @@ class NetworkConformance:
         again = ChannelPlan.trace(small, self.inputs(self.shape))
         assert {group.name: group.width for group in again.groups} == {name: len(k) for name, k in keep.items()}
 
+    def test_rows_and_columns_may_differ_and_need_not_divide_evenly(self) -> None:
+        channels, rows, columns = self.shape
+        for size in ([rows, columns + 5], [rows + 3, columns]):
+            options = {"image_size": size, **self.options}
+            network = build_network(self.family, num_classes=CLASSES, in_channels=channels, **options).double().eval()
+            x_TBCHW = self.inputs((channels, *size))[:, :1]
+            plan = ChannelPlan.trace(network, x_TBCHW)
+            keep = {group.name: range(group.width // 2) for group in plan.groups}
+            small_TBK, masked_TBK = (
+                run_network(each.eval(), x_TBCHW) for each in (plan.shrink(network, keep), plan.mask(network, keep))
+            )
+            assert small_TBK.shape == (STEPS, 1, CLASSES)
+            assert torch.allclose(small_TBK, masked_TBK, rtol=0, atol=1e-9)
+            rebuilt = build_network(self.family, **json.loads(json.dumps(network.architecture))["arguments"]).double()
+            rebuilt.load_state_dict(network.state_dict())
+
     def test_silenced_channels_cost_what_removed_ones_cost(self, network: nn.Module) -> None:
         x_TBCHW = self.inputs(self.shape)
         plan = ChannelPlan.trace(network, x_TBCHW)

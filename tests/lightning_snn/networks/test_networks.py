@@ -1,11 +1,13 @@
 """The registry, and classes of the user's own."""
 
+import math
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from spikingjelly.activation_based import neuron
 from torch import nn
 
 from lightning_snn.errors import NetworkError
@@ -39,6 +41,54 @@ def test_every_registered_name_is_built_and_remembers_how(name: str) -> None:
     network = build_network(name, num_classes=4, in_channels=2, tau=3.0)
     arguments = {"num_classes": 4, "in_channels": 2, "tau": 3.0}
     assert network.architecture == {"family": name, "arguments": arguments}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_whole_numbers_are_numbers(name: str) -> None:
+    network = build_network(name, num_classes=4, in_channels=2, tau=2, threshold=1)
+    assert (
+        network.architecture == build_network(name, num_classes=4, in_channels=2, tau=2.0, threshold=1.0).architecture
+    )
+    assert [type(value) for value in network.architecture["arguments"].values()] == [int, int, float, float]
+    neurons = [each for each in network.modules() if isinstance(each, neuron.LIFNode)]
+    assert neurons
+    assert {(each.tau, each.v_threshold) for each in neurons} == {(2.0, 1.0)}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    ("option", "value", "wanted"),
+    [
+        ("tau", 1, "must be above 1, found 1."),
+        ("tau", 0.5, "must be above 1, found 0.5."),
+        ("threshold", 0, "must be a number above 0, found 0."),
+        ("threshold", -1.0, "must be a number above 0, found -1."),
+        ("image_size", 0, "is a whole number of pixels above 0, or [rows, columns], found 0."),
+        ("image_size", 8.5, "found 8.5."),
+        ("image_size", "32", "found '32'."),
+        ("image_size", [32], "found [32]."),
+        ("image_size", [32, 0], "found [32, 0]."),
+        ("image_size", [32, True], "found [32, True]."),
+    ],
+)
+def test_an_option_out_of_its_range_is_refused_by_name(name: str, option: str, value: Any, wanted: str) -> None:
+    with pytest.raises(NetworkError) as error:
+        build_network(name, num_classes=4, in_channels=2, **{option: value})
+    assert str(error.value).startswith(f"network.options.{option} ")
+    assert wanted in str(error.value)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("option", ["tau", "threshold"])
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_numbers_that_are_none_are_refused(name: str, option: str, value: float) -> None:
+    with pytest.raises(NetworkError, match=f"Option '{option}' of network '{name}' is a number, found {value}"):
+        build_network(name, num_classes=4, in_channels=2, **{option: value})
+
+
+def test_a_network_without_memory_for_it_is_refused() -> None:
+    with pytest.raises(NetworkError, match=r"'vgg_small' needs more memory than there is, with {'plan': \[10000000"):
+        build_network("vgg_small", num_classes=4, in_channels=2, plan=[1_000_000_000])
 
 
 @pytest.mark.parametrize(

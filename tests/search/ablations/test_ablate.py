@@ -20,6 +20,7 @@ from search.ablations import linearity
 from search.ablations import scale
 from search.ablations import transformer
 from search.ablations.ablation import Setting
+from search.ablations.variants import CRITERION
 from tests.search import test_pipeline
 
 TINY = [each for each in test_pipeline.TINY if "options" not in each]  # not every network has the tiny one's plan
@@ -53,6 +54,23 @@ def test_says_what_it_costs_before_it_does_anything(name: str, tmp_path: Path) -
     assert any(figure.isdigit() for figure in sentence)
     assert sentence.endswith(".")
     assert not list(tmp_path.iterdir())
+
+
+def test_an_experiment_comes_before_what_variants_share(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("defaults: [strategy: gp]\nspace:\n  criterion: bn_gamma\n")
+    config = load(AblateConfig, "ablate", ["--experiment", str(file)])
+    planned = CRITERION.plan(Setting(config, [f"experiment={file}"], tmp_path / "own"))
+    assert {each.config.strategy.name for each in planned} == {"gp"}  # the question's own is cmaes
+    assert {each.config.space.criterion for each in planned} == set(CRITERION.variants)
+
+
+def test_an_ablation_has_several_seeds_in_its_experiment_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.yaml").write_text("seed: 3")
+    assert ablate.main(["criterion", "--experiment", str(tmp_path / "mine.yaml")]) == 2
+    assert "An ablation has several seeds: found seed." in capsys.readouterr().err
 
 
 @pytest.mark.slow

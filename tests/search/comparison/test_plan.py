@@ -11,6 +11,7 @@ from conf.identity import identity
 from conf.loading import load
 from conf.schema import CompareConfig
 from conf.schema import ConfigError
+from search import compare
 from search.comparison.plan import members_of
 from search.comparison.plan import plan_runs
 from search.comparison.plan import what_searches_cost
@@ -40,6 +41,34 @@ def test_variants_times_targets_times_seeds() -> None:
 def test_what_a_strategy_file_sets_comes_along() -> None:
     (planned,) = plan_runs([], {"spear": ("strategy=spear",)}, targets=[0.5], seeds=[0])
     assert planned.config.budget.projection is False
+
+
+def test_an_experiment_is_passed_on_but_not_its_name(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("name: mine\nfinetuning:\n  epochs: 5\nstrategy:\n  evaluations: 27\nbudget:\n  target: 0.3\n")
+    planned = plan_runs([f"experiment={file}"], VARIANTS, targets=[0.5], seeds=[1, 2])
+    assert len({each.folder for each in planned}) == 4
+    for config in (each.config for each in planned):
+        assert (config.name, config.finetuning.epochs, config.strategy.evaluations) == (None, 5, 27)
+        assert config.budget.target == 0.5
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        ("seed: 3", "found seed"),
+        ("strategy:\n  name: gp", "found strategy.name"),
+        ("defaults: [strategy: gp]", "strategy."),
+    ],
+)
+def test_one_of_what_a_comparison_has_several_of_is_refused_in_its_experiment(
+    content: str, found: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.yaml").write_text(content)
+    assert compare.main(["--experiment", str(tmp_path / "mine.yaml"), "--runs", str(tmp_path / "runs")]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: A comparison has several: ")
+    assert found in said
 
 
 @pytest.mark.parametrize(

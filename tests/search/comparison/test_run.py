@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from conf.loading import later_wins
 from search import ablate
 from search import cli
 from search import compare
@@ -29,7 +30,7 @@ FILES = {"compare.html", "compare.json", "compare.md", "compare.tex", "plan.json
 
 
 def command(runs: Path, *more: str) -> list[str]:
-    return [*TINY, *CHOICE, "--runs", str(runs), "--name", "side-by-side", *more]
+    return later_wins([*TINY, *CHOICE, "--runs", str(runs), "--name", "side-by-side", *more])
 
 
 def start(arguments: list[str]) -> "subprocess.Popen[bytes]":
@@ -166,8 +167,8 @@ def check_wandb(runs: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (["--strategy", "ddpg"], "found --strategy. Write --strategies"),
-        (["--seed", "3"], "found --seed. Write --seeds"),
+        (["--strategy", "ddpg"], "found strategy. Write --strategies"),
+        (["--seed", "3"], "found seed. Write --seeds"),
         (["--targets", "0.3"], "targets and budget.target were given both"),
         (["--strategies", "ddgp,random"], "No strategy is called 'ddgp'. Did you mean 'ddpg'?"),
         (["--strategies", "random,random"], "strategies are named once each, found more than once: random"),

@@ -23,7 +23,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from scipy.stats import qmc
 
 from conf.schema import EstimatorConfig
@@ -49,6 +51,10 @@ Job = tuple[Sequence[int], int, Path]
 LEVELS = (0.8, 1.2)
 HIGHEST_LEVEL = 0.95
 """Of the dense network's SynOps."""
+SILENT = 0.01
+"""Share of the SynOps expected of pruned networks: with fewer, there is nothing to predict from. Ours."""
+FEWEST = 3
+"""Samples by which silence is told: a single one may have lost its spikes by accident."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +134,25 @@ def margin(estimator: Estimator, budget: Budget) -> float:
     return float(predicted.upper - predicted.mean) / budget.baseline
 
 
+def refuse_silent(pre: ArrayLike, expected: ArrayLike) -> None:
+    """Refuse pruned networks that hardly spike before fine-tuning: what follows divides by their SynOps.
+
+    Args:
+        pre: SynOps per sample before fine-tuning, ``[n]``.
+        expected: What they should have been, by static cost or by the target, ``[n]``.
+
+    Raises:
+        SearchError: If they are.
+    """
+    found, wanted = np.asarray(pre, dtype=np.float64), np.asarray(expected, dtype=np.float64)
+    if wanted @ found <= SILENT * (wanted @ wanted):
+        raise SearchError(
+            f"Pruned networks hardly spike: {found.mean():.3g} SynOps per sample before fine-tuning, on average over "
+            f"{len(found)}, where about {wanted.mean():.3g} were expected. Train the dense network longer "
+            "(training.epochs), measure batch norms anew (space.recalibration_batches above 0), or raise budget.target."
+        )
+
+
 class Sampling:
     """Takes samples one by one, each from its file or anew, until the estimator is tight.
 
@@ -179,7 +204,11 @@ class Sampling:
                 return samples, fitted(samples, config)
 
     def take(self, indices: range, on_sample: Callable[[Sample], None]) -> list[Sample]:
-        """Return the samples of these indices; ``on_sample`` sees each as soon as it is there."""
+        """Return the samples of these indices; ``on_sample`` sees each as soon as it is there.
+
+        Raises:
+            SearchError: If the first of them hardly spike before fine-tuning.
+        """
         done: dict[int, Sample] = {}
         missing = []
         for index in indices:
@@ -194,6 +223,8 @@ class Sampling:
             shutil.rmtree(self._checkpoints(sample.index), ignore_errors=True)
             done[sample.index] = sample
             on_sample(sample)
+            if len(done) == FEWEST:  # at once, and not after all have been fine-tuned
+                refuse_silent([each.pre for each in done.values()], [self._budget.target] * FEWEST)
         return [done[index] for index in indices]
 
     def _checkpoints(self, index: int) -> Path:

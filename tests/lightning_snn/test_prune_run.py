@@ -323,7 +323,7 @@ def test_a_silent_network_is_refused(tmp_path: Path, capsys: pytest.CaptureFixtu
     """Its first layer of neurons never spikes, and the first layer with weights is apart."""
     command = arguments(tmp_path, *LAMP, "network._target_=tests.lightning_snn.test_prune_run.Silent")
     assert main([each for each in command if "network.options" not in each]) == 2
-    assert capsys.readouterr().err.startswith("error: The dense network has no SynOps that pruning could save")
+    assert capsys.readouterr().err.startswith("error: The dense network hardly spikes on training data: it causes")
     assert not [*tmp_path.glob("*/settings.json")]
 
 

@@ -72,9 +72,10 @@ class OneLayer(nn.Sequential):
 class GroupNormed(nn.Sequential):
     def __init__(self, plan):
         super().__init__(
-            layer.Conv2d(1, 8, 3, stride=2), layer.BatchNorm2d(8), neuron.LIFNode(),
-            layer.Conv2d(8, 8, 3), layer.BatchNorm2d(8), neuron.LIFNode(),
-            layer.Conv2d(8, 4, 1), layer.GroupNorm(2, 4), neuron.LIFNode(), layer.Flatten(), layer.Linear(4, 10),
+            layer.Conv2d(1, 8, 3, stride=2), layer.BatchNorm2d(8), neuron.LIFNode(v_threshold=0.3),
+            layer.Conv2d(8, 8, 3), layer.BatchNorm2d(8), neuron.LIFNode(v_threshold=0.3),
+            layer.Conv2d(8, 4, 1), layer.GroupNorm(2, 4), neuron.LIFNode(v_threshold=0.1), layer.Flatten(),
+            layer.Linear(4, 10),
         )
         functional.set_step_mode(self, "m")
 """

@@ -38,11 +38,13 @@ from lightning_snn.progress import EpochProgress
 from lightning_snn.progress import Reporter
 from lightning_snn.pruners import build_pruner
 from lightning_snn.pruners.bench import Bench
+from lightning_snn.pruners.bench import refuse_silent
 from lightning_snn.pruners.masks import save_masks
 from lightning_snn.pruners.pruner import Pruned
 from lightning_snn.pruners.pruner import Pruner
 from lightning_snn.run_folder import RunFolder
 from lightning_snn.seeds import seed_for
+from lightning_snn.synops import measure_synops
 from lightning_snn.task import Task
 
 
@@ -141,17 +143,20 @@ def open_bench(task: Task, dense: nn.Module) -> Bench:
     """Return what the pruner measures with: training data.
 
     Raises:
-        PruningError: If the dense network hardly spikes.
+        PruningError: If the dense network hardly spikes, as it is or with its batch norms measured anew.
     """
     settings = cast(TrainConfig, task.config).pruning
     samples = task.data.calibration_batches(settings.calibration_batches, settings.calibration_batch_size)
+    batches = [to_time_first(x.to(task.device), task.time_steps) for x, _ in samples]
+    dense, first_layer, analog_hidden = dense.to(task.device), task.first_layer, task.analog_hidden
+    refuse_silent(measure_synops(dense, batches, first_layer=first_layer, analog_hidden=analog_hidden))
     return Bench.of(
-        dense.to(task.device),
-        batches=[to_time_first(x.to(task.device), task.time_steps) for x, _ in samples],
+        dense,
+        batches=batches,
         example=task.example,
         seed=task.config.seed,
-        first_layer=task.first_layer,
-        analog_hidden=task.analog_hidden,
+        first_layer=first_layer,
+        analog_hidden=analog_hidden,
     )
 
 

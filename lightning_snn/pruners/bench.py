@@ -55,12 +55,7 @@ class Bench:
         """
         bench = cls(batches, example, seed, 0.0, first_layer, analog_hidden)
         report = bench.report(dense)
-        too_little = report.too_little()
-        if too_little is not None:
-            raise PruningError(
-                f"The dense network hardly spikes on training data: {too_little}. That is too little to prune a share "
-                "of; train it longer (training.epochs), or lower network.options.threshold."
-            )
+        refuse_silent(report)
         return replace(bench, dense_synops=report.total)
 
     def synops(self, network: nn.Module) -> float:
@@ -93,6 +88,20 @@ class Bench:
                 "Give a network with two or more weighted layers."
             )
         return plan
+
+
+def refuse_silent(report: SynOpsReport) -> None:
+    """Refuse a dense network that hardly spikes on training data: there would be no share of it to keep.
+
+    Raises:
+        PruningError: If it does.
+    """
+    too_little = report.too_little()
+    if too_little is not None:
+        raise PruningError(
+            f"The dense network hardly spikes on training data: {too_little}. That is too little to prune a share of; "
+            "train it longer (training.epochs), or lower network.options.threshold."
+        )
 
 
 def largest_count(low: int, high: int, fits: Callable[[int], bool]) -> int:

@@ -21,6 +21,7 @@ from multiprocessing import active_children
 from multiprocessing import get_context
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 from typing import Self
 
 import numpy as np
@@ -71,6 +72,19 @@ class Sample:
     """What it took in the process that finished it."""
     layers: dict[str, tuple[float, float]] = field(default_factory=dict)
     """Operations of each layer before and after."""
+
+    @classmethod
+    def of(cls, values: Any) -> Self:
+        """Return the sample that plain values from a file say.
+
+        Raises:
+            TypeError: If they say none.
+        """
+        sample = cls(**values)
+        for name in ("index", "pre", "post", "accuracy_pre", "accuracy_post", "seconds"):
+            if not isinstance(getattr(sample, name), int | float):
+                raise TypeError(f"{name} is {getattr(sample, name)!r}")
+        return sample
 
 
 def draw_widths(
@@ -248,7 +262,7 @@ class Sampling:
 
 def _read(file: Path) -> Sample:
     try:
-        return Sample(**read_json(file))
+        return Sample.of(read_json(file))
     except TypeError as error:
         raise SearchError(
             f"{file} is no sample ({error}). Delete it; the command that made it makes it again."

@@ -307,6 +307,20 @@ def test_wrong_input_is_one_sentence_and_leaves_nothing(
     assert sorted(runs.rglob("*.json")) == before
 
 
+def test_a_damaged_record_is_one_sentence_and_stays_where_it_is(
+    shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(shared, tmp_path / "runs" / "_shared")
+    record = tmp_path / "runs" / "mine" / "study.db"
+    record.parent.mkdir()
+    record.write_text("no database")
+    assert main(arguments(tmp_path / "runs", "random", "--name", "mine")) == 2
+    error = capsys.readouterr().err
+    assert f"error: {record} cannot be read as the record of a search (file is not a database). Nothing" in error
+    assert error.count("error") == error.count("\n") == 1
+    assert record.read_text() == "no database"
+
+
 def test_a_given_network_is_traced_once_for_itself_and_fresh_ones_before_anything_is_written(
     shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from search.record import read_record
 from search.record import read_result
 from search.record import read_trials
 from search.record import write_samples
+from search.report import main as report
 from search.result import describe_study
 from search.study import Outcome
 from search.study import RecordedStudy
@@ -28,6 +30,7 @@ from tests.search.records import result
 from tests.search.records import trial
 
 CONFIG = SearchConfig(seed=3)
+SPACE = trial(0).distributions
 
 
 @pytest.fixture
@@ -41,10 +44,10 @@ def run(tmp_path: Path) -> Path:
     study = RecordedStudy(
         folder / "study.db",
         sampler=RandomSampler(seed=0),
-        space=trial(0).distributions,
+        space=SPACE,
         about=describe_study(CONFIG, BUDGET),
     )
-    study.optimize(lambda params: Outcome(0.7, -0.1, {"widths": {name: 4 for name in params}, "upper": 480.0}), 1)
+    study.optimize(lambda params: Outcome(0.7, -0.1, trial(0, upper=480.0).user_attrs), 1)
     return folder
 
 
@@ -127,10 +130,37 @@ def test_a_result_that_is_no_number_is_refused(run: Path) -> None:
         read_record(run)
 
 
-def test_trials_that_are_not_there_or_damaged_are_refused(run: Path) -> None:
-    (run / "study.db").write_text("no database")
-    with pytest.raises(RunError, match=r"study\.db cannot be read as the record of a search"):
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda file: file.unlink(), r"holds no study\.db"),
+        (lambda file: file.write_text("no database"), r"study\.db cannot be read as the record of a search"),
+        (lambda file: file.write_bytes(file.read_bytes()[:50_000]), r"cannot be read as the record .*malformed"),
+        (lambda file: file.write_bytes(b""), r"cannot be read as the record .*it is empty"),
+        (lambda file: _of_another(file), r"cannot be read as the record .*it holds the study 'mine'"),
+        (lambda file: _add_foreign(file), r"trials that no search of ours made: trial 1 has no accuracy"),
+    ],
+    ids=["missing", "text", "truncated", "empty", "another study", "a trial of somebody else's"],
+)
+def test_trials_that_are_not_there_damaged_or_foreign_are_refused(
+    run: Path, change: Callable[[Path], object], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = run / "study.db"
+    change(file)
+    before = file.read_bytes() if file.exists() else None
+    with pytest.raises(RunError, match=said):
         read_trials(run)
-    (run / "study.db").unlink()
-    with pytest.raises(RunError, match=r"holds no study\.db"):
-        read_trials(run)
+    assert report([str(run)]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert before == (file.read_bytes() if file.exists() else None)
+
+
+def _of_another(file: Path) -> None:
+    file.unlink()
+    optuna.create_study(study_name="mine", storage=f"sqlite:///{file}")
+
+
+def _add_foreign(file: Path) -> None:
+    """As another tool would, that knows nothing of our attributes."""
+    study = optuna.load_study(study_name="search", storage=f"sqlite:///{file}")
+    study.add_trial(optuna.trial.create_trial(value=1.0, params=study.trials[0].params, distributions=SPACE))

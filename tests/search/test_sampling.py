@@ -307,11 +307,15 @@ def test_a_broken_sample_is_one_sentence_that_names_its_file(text: str, found: s
         sampling(evaluator(), tmp_path).take(range(2), lambda sample: None)
 
 
-def test_an_unknown_field_of_a_sample_is_one_sentence(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("changed", "found"),
+    [({"loss": 1.0}, "loss"), ({"pre": None}, "pre is None"), ({"post": "much"}, "post is 'much'")],
+)
+def test_a_wrong_field_of_a_sample_is_one_sentence(changed: dict[str, object], found: str, tmp_path: Path) -> None:
     sampling(evaluator(), tmp_path).take(range(1), lambda sample: None)
     file = tmp_path / "samples" / "000.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | {"loss": 1.0}))
-    with pytest.raises(SearchError, match=r"000\.json is no sample .*loss"):
+    file.write_text(json.dumps(json.loads(file.read_text()) | changed))
+    with pytest.raises(SearchError, match=rf"000\.json is no sample .*{found}"):
         sampling(evaluator(), tmp_path).take(range(1), lambda sample: None)
 
 

@@ -64,6 +64,6 @@ def test_a_search_that_another_comparison_works_on_is_waited_for(
     other = threading.Thread(target=other_comparison)
     other.start()
     held.wait(10.0)
-    assert execution._search(planned.config, tmp_path / "log") is None
+    assert execution._search(tmp_path, planned) is None
     other.join()
     assert len(tried) == 2

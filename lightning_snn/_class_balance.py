@@ -41,15 +41,18 @@ def describe_balance(evaluation: Evaluation) -> dict[str, Any]:
     return dict(zip(BALANCE, found, strict=True))
 
 
-def balance_rows(networks: Sequence[Mapping[str, Any]], splits: Sequence[str] = SPLITS) -> list[list[str]]:
+def balance_rows(
+    networks: Sequence[Mapping[str, Any]], splits: Sequence[str] = SPLITS, *, sign: str = "%"
+) -> list[list[str]]:
     """Return rows for a table, a cell for each network: those of splits whose classes are unequal.
 
     Args:
         networks: What ``describe_network`` returned of each.
         splits: In this order.
+        sign: Behind a number.
     """
     return [
-        [title.format(split), *(f"{100.0 * each[f'{split}_{key}']:.2f} %" for each in networks)]
+        [title.format(split), *(f"{100.0 * each[f'{split}_{key}']:.2f}{sign}" for each in networks)]
         for title, key in (("balanced {} accuracy", "balanced_accuracy"), ("largest class ({})", "largest_class"))
         for split in splits
         if all(f"{split}_{key}" in each for each in networks)

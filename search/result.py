@@ -143,7 +143,7 @@ def before_and_after(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
         )
         for title, key in (("test accuracy", "test_accuracy"), ("validation accuracy", "validation_accuracy"))
     ]
-    rows += [(title, *cells, "") for title, *cells in balance_rows([dense, small])]
+    rows += [(title, *cells, "") for title, *cells in balance_rows([dense, small], sign=" %")]
     for title, key, scale, digits in (
         ("SynOps per sample (test)", "synops", 1.0, 0),
         ("parameters", "parameters", 1.0, 0),

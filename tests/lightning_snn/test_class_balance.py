@@ -63,8 +63,8 @@ def figures(right_K: tuple[int, int]) -> dict[str, object]:
 def test_rows_and_note_name_the_networks() -> None:
     dense, pruned = figures((12, 1)), figures((12, 0))
     assert balance_rows([dense, pruned]) == [
-        ["balanced test accuracy", "100.00 %", "50.00 %"],
-        ["largest class (test)", "92.31 %", "92.31 %"],
+        ["balanced test accuracy", "100.00%", "50.00%"],
+        ["largest class (test)", "92.31%", "92.31%"],
     ]
     said = "No better on test data than always answering the largest class (92.31% of the samples), within two standard"
     assert balance_note({"dense": dense, "pruned": pruned}) == f"{said} errors: dense and pruned."

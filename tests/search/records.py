@@ -1,9 +1,13 @@
 """Runs made by hand: a network of two groups, 1,000 SynOps when dense, a budget of half of them."""
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from omegaconf import OmegaConf
 from optuna.distributions import FloatDistribution
+from optuna.samplers import RandomSampler
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState
 from optuna.trial import create_trial
@@ -12,7 +16,11 @@ from conf.schema import SearchConfig
 from search.budget import Budget
 from search.estimator import LinearEstimator
 from search.record import RunRecord
+from search.record import write_samples
+from search.result import describe_study
 from search.sampling import Sample
+from search.study import Outcome
+from search.study import RecordedStudy
 
 FULL = {"conv1": 8, "conv2": 16}
 BUDGET = Budget(target=500.0, baseline=1000.0)
@@ -157,3 +165,19 @@ def record(**changes: Any) -> RunRecord:
         "config": SearchConfig(),
     }
     return RunRecord(**parts | changes)
+
+
+def write_run(folder: Path, config: SearchConfig, found: dict[str, Any]) -> Path:
+    """Leave a finished search with two trials of one network, as ``search.pipeline`` does; return its folder."""
+    folder.mkdir()
+    (folder / "settings.json").write_text(json.dumps(OmegaConf.to_container(OmegaConf.structured(config))))
+    (folder / "result.json").write_text(json.dumps(found))
+    write_samples(folder, SAMPLES)
+    study = RecordedStudy(
+        folder / "study.db",
+        sampler=RandomSampler(seed=0),
+        space=trial(0).distributions,
+        about=describe_study(config, BUDGET),
+    )
+    study.optimize(lambda params: Outcome(0.7, -0.1, trial(0, upper=480.0).user_attrs), 1)
+    return folder

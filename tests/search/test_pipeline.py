@@ -307,6 +307,24 @@ def test_wrong_input_is_one_sentence_and_leaves_nothing(
     assert sorted(runs.rglob("*.json")) == before
 
 
+@pytest.mark.parametrize(
+    ("threshold", "said"),
+    [
+        ("2.5", "The dense network causes no SynOps at all"),
+        ("1.5", "The dense network hardly spikes on validation data: it causes "),
+    ],
+)
+def test_a_network_that_hardly_spikes_is_refused_before_anything_is_sampled(
+    threshold: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    silent = ["--training.epochs", "1", "--network.options.threshold", threshold]
+    assert main([*TINY, "--runs", str(tmp_path), "--strategy", "random", *silent]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {said}")
+    assert error.count("\n") == 1
+    assert not [*tmp_path.glob("*/settings.json"), *tmp_path.rglob("000.json")]
+
+
 def test_a_damaged_record_is_one_sentence_and_stays_where_it_is(
     shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,8 +8,6 @@ from typing import Any
 
 import optuna
 import pytest
-from omegaconf import OmegaConf
-from optuna.samplers import RandomSampler
 
 from conf.schema import NetworkConfig
 from conf.schema import SearchConfig
@@ -17,17 +15,15 @@ from lightning_snn.errors import RunError
 from search.record import read_record
 from search.record import read_result
 from search.record import read_trials
-from search.record import write_samples
 from search.report import main as report
 from search.result import describe_study
-from search.study import Outcome
-from search.study import RecordedStudy
 from tests.search.records import BUDGET
 from tests.search.records import FULL
 from tests.search.records import SAMPLES
 from tests.search.records import record
 from tests.search.records import result
 from tests.search.records import trial
+from tests.search.records import write_run
 
 CONFIG = SearchConfig(seed=3)
 SPACE = trial(0).distributions
@@ -36,19 +32,7 @@ SPACE = trial(0).distributions
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     """The folder of a finished search with two trials."""
-    folder = tmp_path / "run"
-    folder.mkdir()
-    (folder / "settings.json").write_text(json.dumps(OmegaConf.to_container(OmegaConf.structured(CONFIG))))
-    (folder / "result.json").write_text(json.dumps(result()))
-    write_samples(folder, SAMPLES)
-    study = RecordedStudy(
-        folder / "study.db",
-        sampler=RandomSampler(seed=0),
-        space=SPACE,
-        about=describe_study(CONFIG, BUDGET),
-    )
-    study.optimize(lambda params: Outcome(0.7, -0.1, trial(0, upper=480.0).user_attrs), 1)
-    return folder
+    return write_run(tmp_path / "run", CONFIG, result())
 
 
 def test_what_was_left_is_read_back(run: Path) -> None:

@@ -115,8 +115,14 @@ def build_context(
     """Describe the dense network to the strategies; the static target is refined once samples are known.
 
     Raises:
-        SearchError: If the dense network hardly spikes, or even the smallest network needs more than the budget.
+        SearchError: If there is a single validation sample, the dense network hardly spikes, or even the smallest
+            network needs more than the budget.
     """
+    if baseline.validation.samples < 2:
+        raise SearchError(
+            "A budget is held against SynOps with two standard errors added, and of one validation sample there are "
+            "none. Give more of them (data.validation_samples, data.validation_fraction)."
+        )
     too_little = baseline.validation.synops.too_little()
     if too_little is not None:
         raise SearchError(

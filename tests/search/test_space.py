@@ -144,6 +144,17 @@ def test_a_dense_network_that_hardly_spikes_is_refused_before_anything_is_sample
         build_context(baseline, Budget(target=0.5, baseline=1.0), low=0.1, evaluations=1)
 
 
+def test_a_single_validation_sample_is_refused() -> None:
+    """Its standard error is NaN, so that no measurement would ever meet a budget."""
+    network, (x_NCHW, y_N) = tiny_vgg(), images(1)
+    measured = evaluate(network, loader(x_NCHW, y_N, batch_size=1), time_steps=2)
+    plan = ChannelPlan.trace(network, x_NCHW.expand(2, 1, 1, 4, 4))
+    baseline = Baseline(network, measured, plan, channel_scores("l1", network, plan, seed=0), "l1", seconds=0.0)
+    budget = Budget.of(measured.synops.total, fraction=0.5, synops=None)
+    with pytest.raises(SearchError, match=r"of one validation sample there are none\. Give more"):
+        build_context(baseline, budget, low=0.1, evaluations=1)
+
+
 def test_widths_must_be_as_many_as_groups() -> None:
     with pytest.raises(ValueError, match="zip"):
         context().dynamic_features(1, [0.5, 0.5, 0.5][:0])

@@ -20,9 +20,7 @@ from types import TracebackType
 from typing import Any
 from typing import Self
 
-import numpy as np
 import torch
-from numpy.typing import ArrayLike
 from scipy.stats import qmc
 
 from conf.schema import EstimatorConfig
@@ -40,6 +38,7 @@ from search.estimator import build_estimator
 from search.estimator import pre_for_upper
 from search.evaluator import Evaluator
 from search.processes import give_memory_back
+from search.silence import refuse_silent
 from search.workers import Workers
 
 Job = tuple[Sequence[int], int, Path]
@@ -47,8 +46,6 @@ Job = tuple[Sequence[int], int, Path]
 LEVELS = (0.8, 1.2)
 HIGHEST_LEVEL = 0.95
 """Of the dense network's SynOps."""
-SILENT = 0.01
-"""Share of the SynOps expected of pruned networks: with fewer, there is nothing to predict from. Ours."""
 FEWEST = 3
 """Samples by which silence is told: a single one may have lost its spikes by accident."""
 
@@ -143,25 +140,6 @@ def margin(estimator: Estimator, budget: Budget) -> float:
     return float(predicted.upper - predicted.mean) / budget.baseline
 
 
-def refuse_silent(pre: ArrayLike, expected: ArrayLike) -> None:
-    """Refuse pruned networks that hardly spike before fine-tuning: what follows divides by their SynOps.
-
-    Args:
-        pre: SynOps per sample before fine-tuning, ``[n]``.
-        expected: What they should have been, by static cost or by the target, ``[n]``.
-
-    Raises:
-        SearchError: If they are.
-    """
-    found, wanted = np.asarray(pre, dtype=np.float64), np.asarray(expected, dtype=np.float64)
-    if wanted @ found <= SILENT * (wanted @ wanted):
-        raise SearchError(
-            f"Pruned networks hardly spike: {found.mean():.3g} SynOps per sample before fine-tuning, on average over "
-            f"{len(found)}, where about {wanted.mean():.3g} were expected. Train the dense network longer "
-            "(training.epochs), measure batch norms anew (space.recalibration_batches above 0), or raise budget.target."
-        )
-
-
 class Sampling:
     """Takes samples one by one, each from its file or anew, until the estimator is tight.
 
@@ -216,7 +194,7 @@ class Sampling:
         """Return the samples of these indices; ``on_sample`` sees each as soon as it is there.
 
         Raises:
-            SearchError: If the first of them hardly spike before fine-tuning.
+            SearchError: If the first of them hardly spike, before or after fine-tuning.
         """
         done: dict[int, Sample] = {}
         missing = []
@@ -233,7 +211,9 @@ class Sampling:
             done[sample.index] = sample
             on_sample(sample)
             if len(done) == FEWEST:  # at once, and not after all have been fine-tuned
-                refuse_silent([each.pre for each in done.values()], [self._budget.target] * FEWEST)
+                expected = [self._budget.target] * FEWEST
+                refuse_silent([each.pre for each in done.values()], expected)
+                refuse_silent([each.post for each in done.values()], expected, is_tuned=True)
         return [done[index] for index in indices]
 
     def _checkpoints(self, index: int) -> Path:

@@ -29,7 +29,7 @@ from search.estimator import pre_for_upper
 from search.evaluator import keep_order
 from search.features import layer_features
 from search.sampling import Sample
-from search.sampling import refuse_silent
+from search.silence import refuse_silent
 
 Floats = NDArray[np.float64]
 LEAST_TARGET = 1e-3

@@ -28,7 +28,7 @@ from search.comparison.canvas import COLOURS
 from search.comparison.canvas import canvas
 from search.comparison.summary import mean_of
 from search.comparison.tables import plain
-from search.sampling import SILENT
+from search.silence import SILENT
 
 POOL: Final = 16
 SETTINGS: Final = ("network._target_=search.ablations.transformer.SmallSpikformer", "space.skip_unsupported=true")

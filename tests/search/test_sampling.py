@@ -269,15 +269,19 @@ def test_a_sample_is_on_disk_before_the_next_one_is_begun(tmp_path: Path) -> Non
     assert sorted(file.name for file in (tmp_path / "samples").iterdir()) == ["000.json", "001.json"]
 
 
-def test_networks_that_pruning_silences_are_refused_before_the_others_are_fine_tuned(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("silent_at", "when"), [(0, "before"), (7, "after")])
+def test_networks_that_pruning_or_fine_tuning_silences_are_refused_before_all_are_fine_tuned(
+    silent_at: int, when: str, tmp_path: Path
+) -> None:
     class Silenced(FakeTask):
         def measure_validation(self, network: FakeNetwork) -> Evaluation:
             found = super().measure_validation(network)
-            return dataclasses.replace(found, synops=dataclasses.replace(found.synops, total=0.004 * DENSE))
+            share = 0.004 if network.epochs == silent_at else 1.0
+            return dataclasses.replace(found, synops=dataclasses.replace(found.synops, total=share * DENSE))
 
     of = evaluator()
     cast(FakeEvaluator, of).task = Silenced(of.task.config)
-    with pytest.raises(SearchError, match=r"Pruned networks hardly spike: .* over 3, .* raise budget\.target"):
+    with pytest.raises(SearchError, match=f"Pruned networks hardly spike {when} fine-tuning: .* over 3, where about"):
         sampling(of, tmp_path).until_tight(lambda sample: None)
     assert [what for what, _ in log(of)].count("train") == 3  # of four
 

@@ -108,7 +108,9 @@ def test_a_budget_out_of_the_estimators_reach_asks_for_the_smallest_network() ->
 def test_samples_that_hardly_spike_are_refused_and_not_divided_by(pre: list[float]) -> None:
     """Static 24 and 40, so that 0.1 and 0.2 are less than a hundredth of what they should be."""
     taken, estimator = samples([[4, 10], [8, 16]], pre), RatioEstimator().fit([10.0, 20.0], [5.0, 10.0])
-    with pytest.raises(SearchError, match=r"Pruned networks hardly spike: .* over 2, where about 32 were expected"):
+    with pytest.raises(
+        SearchError, match=r"Pruned networks hardly spike before .* over 2, where about 32 were expected"
+    ):
         refine_target_cost(context(), taken, estimator, BUDGET)
 
 

@@ -9,6 +9,10 @@ import torch
 from rich.console import Console
 
 from conf.schema import MeasureConfig
+from lightning_snn._class_balance import BALANCE
+from lightning_snn._class_balance import balance_note
+from lightning_snn._class_balance import balance_rows
+from lightning_snn._class_balance import describe_balance
 from lightning_snn._markdown import markdown_table
 from lightning_snn._markdown import print_plain
 from lightning_snn._saved_run import SavedNetwork
@@ -84,6 +88,7 @@ def describe_evaluation(evaluation: Evaluation) -> dict[str, Any]:
     report = evaluation.synops
     return {
         "accuracy": evaluation.accuracy,
+        **describe_balance(evaluation),
         "synops": report.total,
         "synops_standard_error": report.standard_error,
         "accumulates": report.accumulates,
@@ -111,9 +116,12 @@ def tables(figures: dict[str, Any]) -> list[str]:
         f"{figures['data']} ({figures['split']}), {figures['network']}, T={figures['time_steps']}, "
         f"seed {figures['seed']}"
     )
-    count = figures["samples"][figures["split"]]
+    split = figures["split"]
+    count = figures["samples"][split]
+    balance = {f"{split}_{key}": figures[key] for key in BALANCE if key in figures}
     whole = [
         (f"accuracy on {count:,} sample{'' if count == 1 else 's'}", f"{figures['accuracy']:.2%}"),
+        *balance_rows([balance], [split]),
         ("SynOps per sample", f"{figures['synops']:,.0f}"),
         ("accumulates per sample", f"{figures['accumulates']:,.0f}"),
         ("MACs per sample (analog layers)", f"{figures['macs']:,.0f}"),
@@ -142,7 +150,7 @@ def tables(figures: dict[str, Any]) -> list[str]:
         markdown_table(("layer", "operations", "kind", "dense MACs", "input rate", "live weights"), layers),
         markdown_table(("neurons", "firing rate"), neurons),
         legend(figures["synops_switches"]),
-        data_notes(figures),
+        " ".join(filter(None, [data_notes(figures), balance_note({"the network": balance}, split)])),
     ]
 
 

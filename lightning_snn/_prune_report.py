@@ -7,6 +7,7 @@ own spikes make of it. The split is exact. Source: ours; asked for by reviewers 
 """
 
 import copy
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,8 @@ import torch
 from torch import nn
 
 from conf.schema import TrainConfig
+from lightning_snn._class_balance import balance_note
+from lightning_snn._class_balance import balance_rows
 from lightning_snn._fan_out import weighted_layers
 from lightning_snn._markdown import markdown_table
 from lightning_snn._synops_report import SynOpsReport
@@ -24,6 +27,7 @@ from lightning_snn.connectivity import sparsity
 from lightning_snn.describe import data_notes
 from lightning_snn.describe import describe_network
 from lightning_snn.describe import describe_settings
+from lightning_snn.describe import share_of
 from lightning_snn.describe import versions
 from lightning_snn.firing_rates import RateMeter
 from lightning_snn.forward import to_time_first
@@ -114,10 +118,10 @@ def describe_pruned(
         | {"connectivity": 1.0 - sparsity(dense.network), "sparsity": sparsity(dense.network)},
         "result": describe_network(task, result.network, result.validation, result.test)
         | {
-            "synops_share": synops / dense.test.synops.total,
+            "synops_share": _or_none(share_of(synops, dense.test.synops.total)),
             "synops_share_before_finetuning": share,
-            "connectivity_factor": static.total / dense.test.synops.total,
-            "rate_factor": synops / static.total if static.total else None,
+            "connectivity_factor": _or_none(share_of(static.total, dense.test.synops.total)),
+            "rate_factor": _or_none(share_of(synops, static.total)),
             "connectivity": connectivity(result.network, dense.network),
             "sparsity": sparsity(result.network),
         },
@@ -150,15 +154,17 @@ def pruned_table(result: dict[str, Any]) -> str:
     rows = [
         ("test accuracy", f"{before['test_accuracy']:.2%}", f"{after['test_accuracy']:.2%}", f"{points:+.2f} points"),
         ("validation accuracy", f"{before['validation_accuracy']:.2%}", f"{after['validation_accuracy']:.2%}", ""),
+        *((*row, "") for row in balance_rows([before, after])),
         ("SynOps per sample (test)", *_both(before["synops"], after["synops"])),
-        ("- factor: connections", "", "", f"x {after['connectivity_factor']:.1%}"),
-        ("- factor: firing rates", "", "", "-" if after["rate_factor"] is None else f"x {after['rate_factor']:.1%}"),
+        ("- factor: connections", "", "", _share_said(after["connectivity_factor"], "x ")),
+        ("- factor: firing rates", "", "", _share_said(after["rate_factor"], "x ")),
         ("parameters, zeros included", *_both(before["parameters"], after["parameters"])),
         ("connectivity", f"{before['connectivity']:.1%}", f"{after['connectivity']:.1%}", ""),
         ("sparsity of the weights", f"{before['sparsity']:.1%}", f"{after['sparsity']:.1%}", ""),
     ]
     table = markdown_table((title, "dense", "pruned", "pruned / dense"), rows)
-    return f"{table}\n\n{_notes(result)}\n{data_notes(result)}"
+    notes = [_notes(result), data_notes(result), balance_note({"dense": before, "pruned": after})]
+    return "\n".join([f"{table}\n", *filter(None, notes)])
 
 
 def _method(result: dict[str, Any]) -> str:
@@ -185,8 +191,8 @@ def _notes(result: dict[str, Any]) -> str:
         verdict = "met" if budget["met"] else "NOT met"
         said += (
             f" Target of {100.0 * budget['target_fraction']:g} % SynOps: {verdict}; "
-            f"{after['synops_share_before_finetuning']:.1%} after the cut (training data), {after['synops_share']:.1%} "
-            "after fine-tuning (test data)."
+            f"{after['synops_share_before_finetuning']:.1%} after the cut (training data), "
+            f"{_share_said(after['synops_share'])} after fine-tuning (test data)."
         )
         if not budget["met"]:
             said += " Ask for less with --pruning.target, or let a search hold the budget."
@@ -195,4 +201,13 @@ def _notes(result: dict[str, Any]) -> str:
 
 
 def _both(before: float, after: float) -> tuple[str, str, str]:
-    return f"{before:,.0f}", f"{after:,.0f}", f"{after / before:.1%}"
+    return f"{before:,.0f}", f"{after:,.0f}", _share_said(_or_none(share_of(after, before)))
+
+
+def _or_none(share: float) -> float | None:
+    """Return a share as ``result.json`` holds it: null where there was too little to divide by."""
+    return share if math.isfinite(share) else None
+
+
+def _share_said(share: float | None, before: str = "") -> str:
+    return "-" if share is None else f"{before}{share:.1%}"

@@ -38,11 +38,13 @@ from lightning_snn.progress import EpochProgress
 from lightning_snn.progress import Reporter
 from lightning_snn.pruners import build_pruner
 from lightning_snn.pruners.bench import Bench
+from lightning_snn.pruners.bench import refuse_silent
 from lightning_snn.pruners.masks import save_masks
 from lightning_snn.pruners.pruner import Pruned
 from lightning_snn.pruners.pruner import Pruner
 from lightning_snn.run_folder import RunFolder
 from lightning_snn.seeds import seed_for
+from lightning_snn.synops import measure_synops
 from lightning_snn.task import Task
 
 
@@ -138,24 +140,21 @@ def open_bench(task: Task, dense: nn.Module) -> Bench:
     """Return what the pruner measures with: training data.
 
     Raises:
-        PruningError: If the dense network has no SynOps to save.
+        PruningError: If the dense network hardly spikes, as it is or with its batch norms measured anew.
     """
     settings = cast(TrainConfig, task.config).pruning
     samples = task.data.calibration_batches(settings.calibration_batches, settings.calibration_batch_size)
-    bench = Bench.of(
-        dense.to(task.device),
-        batches=[to_time_first(x.to(task.device), task.time_steps) for x, _ in samples],
+    batches = [to_time_first(x.to(task.device), task.time_steps) for x, _ in samples]
+    dense, first_layer, analog_hidden = dense.to(task.device), task.first_layer, task.analog_hidden
+    refuse_silent(measure_synops(dense, batches, first_layer=first_layer, analog_hidden=analog_hidden))
+    return Bench.of(
+        dense,
+        batches=batches,
         example=task.example,
         seed=task.config.seed,
-        first_layer=task.first_layer,
-        analog_hidden=task.analog_hidden,
+        first_layer=first_layer,
+        analog_hidden=analog_hidden,
     )
-    if bench.dense_synops == 0.0:
-        raise PruningError(
-            "The dense network has no SynOps that pruning could save: on training data nothing reaches its layers. "
-            "Train it longer (training.epochs)."
-        )
-    return bench
 
 
 class Stages:

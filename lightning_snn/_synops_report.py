@@ -14,6 +14,12 @@ from numpy.typing import NDArray
 FirstLayer = Literal["apart", "add", "drop"]
 AnalogHidden = Literal["add", "apart"]
 
+LEAST_ERRORS = 4.0
+"""A total of fewer standard errors than this is too uncertain to take shares of: by a quarter. Ours."""
+LEAST_AT_END = 0.1
+"""Operations per sample of the last layer, at one of which a sample at least: with fewer, nine samples in ten reach
+no output, and a network says the same of them all. Ours."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class LayerSynOps:
@@ -62,6 +68,23 @@ class SynOpsReport:
     """Every weighted layer that was executed, in order of execution."""
     budgeted: tuple[str, ...]
     """The layers that are in ``total``."""
+
+    def too_little(self) -> str | None:
+        """Say why the operations are too few for shares of them to mean anything; None where they are not."""
+        if self.total == 0.0:
+            return "it causes no SynOps at all"
+        if self.samples > 1 and self.total < LEAST_ERRORS * self.standard_error:
+            return (
+                f"it causes {self.total:.3g} SynOps per sample, with a standard error of {self.standard_error:.2g} "
+                f"over {self.samples:,} samples"
+            )
+        last, layer = list(self.layers.items())[-1]
+        if layer.operations < LEAST_AT_END:
+            return (
+                f"its last layer, {last}, gets {layer.operations:.2g} operations per sample, so that it answers the "
+                "same whatever the input"
+            )
+        return None
 
 
 def summarise(

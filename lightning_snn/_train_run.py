@@ -20,6 +20,8 @@ from rich.console import Console
 
 from conf.schema import ConfigError
 from conf.schema import TrainConfig
+from lightning_snn._class_balance import balance_note
+from lightning_snn._class_balance import balance_rows
 from lightning_snn._command import Terminated
 from lightning_snn._command import is_first_process
 from lightning_snn._markdown import markdown_table
@@ -181,6 +183,7 @@ def result_table(result: dict[str, Any]) -> str:
     rows = [
         (f"validation accuracy after {epochs}", f"{figures['validation_accuracy']:.2%}"),
         ("test accuracy", f"{figures['test_accuracy']:.2%}"),
+        *balance_rows([figures]),
         ("SynOps per sample (test)", f"{figures['synops']:,.0f}"),
         ("MACs per sample (analog layers)", f"{figures['macs']:,.0f}"),
         ("dense MACs per sample", f"{figures['dense_macs']:,.0f}"),
@@ -188,4 +191,5 @@ def result_table(result: dict[str, Any]) -> str:
         ("firing rates of layers", f"{min(rates):.3f} to {max(rates):.3f}" if rates else "-"),
         ("training, minutes", f"{result['seconds']['training'] / 60:,.1f}"),
     ]
-    return f"{markdown_table((title, ''), rows)}\n\n{data_notes(result)}"
+    notes = " ".join(filter(None, [data_notes(result), balance_note({"the network": figures})]))
+    return f"{markdown_table((title, ''), rows)}\n\n{notes}"

@@ -1,6 +1,7 @@
 """What is reported of a network: its figures on validation and test data, its size and its speed."""
 
 import dataclasses
+import math
 import time
 from collections.abc import Mapping
 from importlib import metadata
@@ -11,6 +12,7 @@ from torch import Tensor
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
+from lightning_snn._class_balance import describe_balance
 from lightning_snn.forward import run_network
 from lightning_snn.forward import step_mode
 from lightning_snn.inference import Evaluation
@@ -55,7 +57,10 @@ def data_notes(settings: Mapping[str, Any]) -> str:
 
 
 def describe_network(task: Task, network: nn.Module, validation: Evaluation, test: Evaluation) -> dict[str, Any]:
-    """Return what is reported of one network: test figures, and what it weighs and takes."""
+    """Return what is reported of one network: test figures, and what it weighs and takes.
+
+    Of a split with unequal classes also the balanced accuracy and the share of the largest class.
+    """
     tensors = [*network.parameters(), *network.buffers()]
     return {
         "validation_accuracy": validation.accuracy,
@@ -67,7 +72,19 @@ def describe_network(task: Task, network: nn.Module, validation: Evaluation, tes
         "size_bytes": sum(tensor.numel() * tensor.element_size() for tensor in tensors),
         "batch_seconds": batch_seconds(task, network),
         "layers": describe_layers(task, network, test),
+        **{f"validation_{key}": value for key, value in describe_balance(validation).items()},
+        **{f"test_{key}": value for key, value in describe_balance(test).items()},
     }
+
+
+def share_of(part: float, whole: float) -> float:
+    """Return operations per sample as a share of others; NaN where these are fewer than one, too few to divide by."""
+    return part / whole if whole >= 1.0 else math.nan
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """Return a share as a table shows it: ``-`` where there is none."""
+    return f"{100.0 * share:.{digits}f} %" if math.isfinite(share) else "-"
 
 
 @torch.no_grad()

@@ -27,6 +27,8 @@ from search.errors import SearchError
 Floats = NDArray[np.float64]
 GRID: Final = 1024
 """Steps in which the bound's crossing of the target is looked for."""
+SAME: Final = 1e-9
+"""SynOps that differ by less than this share of them are the same but for rounding."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ class LinearEstimator:
         x, y = _samples(pre, post, self.least_samples)
         self.samples, self.mean_pre = len(x), float(x.mean())
         self.spread = float(((x - x.mean()) ** 2).sum())
-        if np.ptp(x) == 0.0:  # the spread itself may be a rounding error above 0
+        if np.ptp(x) <= SAME * np.abs(x).max():
             raise SearchError(
                 f"A line needs samples that differ in SynOps, found {len(x)} times {x[0]:g}. "
                 "Fit a ratio, as fit_estimator does (estimator.name=ratio)."

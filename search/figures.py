@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from optuna.trial import FrozenTrial
 
+from lightning_snn.describe import share_of
 from search.budget import Budget
 from search.drawing import BEST
 from search.drawing import BLACK
@@ -271,7 +272,7 @@ def _scatter_by_feasibility(axes: Axes, points: Sequence[tuple[float, float, boo
 
 def _final_point(result: Mapping[str, Any]) -> tuple[float, float]:
     """Return test SynOps and validation accuracy of the result, in percent."""
-    synops = 100.0 * result["result"]["synops"] / result["baseline"]["synops"]
+    synops = 100.0 * share_of(result["result"]["synops"], result["baseline"]["synops"])
     return synops, 100.0 * result["result"]["validation_accuracy"]
 
 

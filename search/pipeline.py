@@ -41,6 +41,7 @@ from search.objective import candidate_of
 from search.progress import ENDED
 from search.progress import trial_news
 from search.record import RunRecord
+from search.record import check_attributes
 from search.record import write_samples
 from search.result import describe_run
 from search.result import describe_study
@@ -167,6 +168,7 @@ def search(objective: Objective, run: RunFolder, reporter: Reporter, tracker: Tr
     sampler = build_strategy(strategy.name, seed=config.seed, context=objective.context, **strategy.options)
     about = describe_study(config, objective.budget)
     study = RecordedStudy(run.path / "study.db", sampler=sampler, space=objective.context.space, about=about)
+    check_attributes(study.trials, run.path / "study.db")
     for count, trial in enumerate(study.trials, 1):  # recorded before this start
         if trial.value is not None:
             objective.evaluator.remember(candidate_of(trial, objective.context.names))

@@ -9,7 +9,6 @@ from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial
-from sqlalchemy.exc import SQLAlchemyError
 
 from conf.schema import SearchConfig
 from lightning_snn.errors import RunError
@@ -20,8 +19,11 @@ from search.configuration import restore_config
 from search.estimator import Estimator
 from search.sampling import Sample
 from search.sampling import fitted
-from search.study import STUDY
-from search.study import storage_of
+from search.study_file import MEND
+from search.study_file import STUDY
+from search.study_file import check_file
+from search.study_file import one_sentence
+from search.study_file import storage_of
 
 SAMPLES = "samples.json"
 """Of a run's folder: the samples that its estimator was fitted to."""
@@ -36,6 +38,8 @@ FIGURES = {
     "seconds": ("baseline", "estimator", "search", "finetune", "verify", "total"),
 }
 """Numbers that ``result.json`` must hold, by its parts."""
+TRIAL = ("accuracy", "synops", "predicted_synops", "upper", "parameters")
+"""Numbers that every trial must have as attributes, beside its widths."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,7 @@ def read_record(run: Path) -> RunRecord:
 
 def _read_samples(run: Path) -> list[Sample]:
     try:
-        samples = [Sample(**values) for values in read_json(run / SAMPLES)]
+        samples = [Sample.of(values) for values in read_json(run / SAMPLES)]
     except TypeError as error:
         raise RunError(f"{run / SAMPLES} holds no samples ({error}). {_again(run)}") from error
     if not samples:
@@ -131,7 +135,27 @@ def read_trials(run: Path) -> list[FrozenTrial]:
     if not file.exists():
         raise RunError(f"{run} holds no study.db. Name the folder of a search, below runs/.")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        return optuna.load_study(study_name=STUDY, storage=storage_of(file)).get_trials()
-    except (SQLAlchemyError, KeyError) as error:
-        raise RunError(f"{file} cannot be read as the record of a search. {_again(run)}") from error
+    mend = f"Put a copy of it back. Without one: {_again(run)}"
+    with one_sentence(file, mend):
+        check_file(file)
+        if file.stat().st_size == 0:
+            raise ValueError("it is empty")
+        trials = optuna.load_study(study_name=STUDY, storage=storage_of(file)).get_trials()
+    check_attributes(trials, file, mend)
+    return trials
+
+
+def check_attributes(trials: Sequence[FrozenTrial], file: Path, mend: str = MEND) -> None:
+    """Refuse trials without what a search notes of each: somebody else's, or of a version long ago.
+
+    Raises:
+        RunError: If there are some.
+    """
+    for trial in trials:
+        seen = trial.user_attrs
+        lacking = [name for name in TRIAL if not isinstance(seen.get(name), int | float)]
+        if lacking or not isinstance(seen.get("widths"), dict):
+            raise RunError(
+                f"{file} holds trials that no search of ours made: trial {trial.number} has no "
+                f"{lacking[0] if lacking else 'widths'}. {mend}"
+            )

@@ -9,9 +9,13 @@ from rich.table import Table
 
 from conf.identity import network_name
 from conf.schema import SearchConfig
+from lightning_snn._class_balance import balance_note
+from lightning_snn._class_balance import balance_rows
 from lightning_snn.describe import data_notes
 from lightning_snn.describe import describe_network
 from lightning_snn.describe import describe_settings
+from lightning_snn.describe import percent
+from lightning_snn.describe import share_of
 from lightning_snn.describe import versions
 from lightning_snn.inference import Evaluation
 from search.baseline import Baseline
@@ -127,10 +131,10 @@ def result_table(result: dict[str, Any]) -> Table:
     return table
 
 
-def before_and_after(result: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
+def before_and_after(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
     """Return rows of texts, with columns :data:`BEFORE_AND_AFTER`, from what ``result.json`` holds."""
     dense, small = result["baseline"], result["result"]
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             title,
             f"{100 * dense[key]:.2f} %",
@@ -139,6 +143,7 @@ def before_and_after(result: Mapping[str, Any]) -> list[tuple[str, str, str, str
         )
         for title, key in (("test accuracy", "test_accuracy"), ("validation accuracy", "validation_accuracy"))
     ]
+    rows += [(title, *cells, "") for title, *cells in balance_rows([dense, small], sign=" %")]
     for title, key, scale, digits in (
         ("SynOps per sample (test)", "synops", 1.0, 0),
         ("parameters", "parameters", 1.0, 0),
@@ -148,15 +153,20 @@ def before_and_after(result: Mapping[str, Any]) -> list[tuple[str, str, str, str
         ("latency of a batch of 64, ms", "batch_seconds", 1000.0, 2),
     ):
         before, after = scale * dense[key], scale * small[key]
-        share = f"{100 * after / before:.1f} %" if before else "-"  # a network without analog layers has no MACs
-        rows.append((title, f"{before:,.{digits}f}", f"{after:,.{digits}f}", share))
+        share = after / before if key == "batch_seconds" else share_of(after, before)  # without analog layers: no MACs
+        rows.append((title, f"{before:,.{digits}f}", f"{after:,.{digits}f}", percent(share)))
     return rows
 
 
 def notes(result: Mapping[str, Any]) -> str:
-    """Say what the figures must be read with: the data's split, and what was left out or kept whole."""
+    """Say what the figures must be read with: the data's split and classes, and what was left out or kept whole."""
     whole = ", ".join(result["kept_whole"])
-    return data_notes(result) + (f" Kept whole, as their channels cannot be followed: {whole}." if whole else "")
+    parts = (
+        data_notes(result),
+        f"Kept whole, as their channels cannot be followed: {whole}." if whole else "",
+        balance_note({"dense": result["baseline"], "result": result["result"]}),
+    )
+    return " ".join(filter(None, parts))
 
 
 def describe_study(config: SearchConfig, budget: Budget) -> dict[str, Any]:

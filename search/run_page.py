@@ -2,6 +2,7 @@
 
 import dataclasses
 import html
+import math
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,8 @@ from conf.groups import choices
 from conf.identity import leaves
 from conf.schema import ContentConfig
 from conf.schema import SearchConfig
+from lightning_snn.describe import percent
+from lightning_snn.describe import share_of
 from lightning_snn.files import write_text
 from search._page import page
 from search._page import picture
@@ -118,7 +121,7 @@ def _heading(record: RunRecord) -> str:
     result = record.result
     budget, made, most = result["budget"], result["evaluations"], record.config.strategy.evaluations
     ended = f", as {ENDED}" if made < most else ""
-    allowed = f"{_percent(budget['target_fraction'])} of the dense network's SynOps"
+    allowed = f"{percent(budget['target_fraction'])} of the dense network's SynOps"
     facts = (
         f"Strategy {result['strategy']}, budget {allowed}, T = {result['time_steps']}, seed {result['seed']}, "
         f"{made} of {most} evaluations in {result['trials']} trials{ended}."
@@ -133,8 +136,8 @@ def _heading(record: RunRecord) -> str:
 def _verdict(result: Mapping[str, Any]) -> str:
     budget, synops = result["budget"], result["result"]["synops"]
     measured = (
-        f"Measured on test data, the result needs {_percent(synops / result['baseline']['synops'])} of the dense "
-        f"network's SynOps; allowed are {_percent(budget['target_fraction'])}."
+        f"Measured on test data, the result needs {percent(share_of(synops, result['baseline']['synops']))} of the "
+        f"dense network's SynOps; allowed are {percent(budget['target_fraction'])}."
     )
     if budget["met"]:
         text = f"<b>Budget met.</b> {measured}"
@@ -161,20 +164,22 @@ def _estimator(record: RunRecord) -> str:
     if fitted["holdout_mae_fraction"] is not None:
         lines.append(
             "The SynOps of samples near the budget, each left out in turn, are predicted with a mean error of "
-            f"{_percent(fitted['holdout_mae_fraction'], 2)} of the dense network's."
+            f"{percent(fitted['holdout_mae_fraction'], 2)} of the dense network's."
         )
     lower, mean, upper = (fitted[key] / dense for key in ("lower", "predicted_synops", "upper"))
-    measured = record.result["result"]["synops"] / record.result["baseline"]["synops"]
-    confidence = _percent(record.config.estimator.confidence, 0)
+    measured = share_of(record.result["result"]["synops"], record.result["baseline"]["synops"])
+    confidence = percent(record.config.estimator.confidence, 0)
     lines.append(
-        f"For the chosen network it predicted {_percent(mean)} of the dense network's SynOps, between "
-        f"{_percent(lower)} and {_percent(upper)} (each bound with {confidence} confidence); "
+        f"For the chosen network it predicted {percent(mean)} of the dense network's SynOps, between "
+        f"{percent(lower)} and {percent(upper)} (each bound with {confidence} confidence); "
     )
     if record.result["budget"]["tightened"]:
-        lines[-1] += f"after it was made smaller, {_percent(measured)} were measured."
+        lines[-1] += f"after it was made smaller, {percent(measured)} were measured."
+    elif math.isnan(measured):
+        lines[-1] += "what was measured is no share of anything, as the dense network hardly spikes on test data."
     else:
         where = "below" if measured < lower else "above" if measured > upper else "within"
-        lines[-1] += f"{_percent(measured)} were measured, {where} these bounds."
+        lines[-1] += f"{percent(measured)} were measured, {where} these bounds."
     return "<h2>Estimator</h2>\n<p>" + html.escape(" ".join(lines)) + "</p>"
 
 
@@ -184,14 +189,14 @@ def _steps(record: RunRecord) -> str:
     dense, small, fitted = result["baseline"], result["result"], result["estimator"]
     best, tightened = best_trial(record.trials), result["budget"]["tightened"]
     steps = (
-        ("1 settings", f"{result['data']}, {result['network']}, budget {_percent(record.budget.fraction)}", None),
-        ("2 dense network", f"validation accuracy {_percent(dense['validation_accuracy'])}", "baseline"),
+        ("1 settings", f"{result['data']}, {result['network']}, budget {percent(record.budget.fraction)}", None),
+        ("2 dense network", f"validation accuracy {percent(dense['validation_accuracy'])}", "baseline"),
         ("3 estimator", f"{fitted['samples']} networks pruned and fine-tuned", "estimator"),
         (
             "4 search",
             f"{result['evaluations']} networks measured; best: "
             + (
-                f"{_percent(best.user_attrs['accuracy'])} before fine-tuning"
+                f"{percent(best.user_attrs['accuracy'])} before fine-tuning"
                 if best is not None and is_feasible(best)
                 else "none within the budget"
             ),
@@ -199,11 +204,11 @@ def _steps(record: RunRecord) -> str:
         ),
         (
             "5 fine-tuning",
-            f"validation accuracy {_percent(small['validation_accuracy'])}"
+            f"validation accuracy {percent(small['validation_accuracy'])}"
             + (f", tightened {tightened} x" if tightened else ""),
             "finetune",
         ),
-        ("6 verification", f"test accuracy {_percent(small['test_accuracy'])}, once", "verify"),
+        ("6 verification", f"test accuracy {percent(small['test_accuracy'])}, once", "verify"),
         ("7 artifact", "best/ holds the network; this page", None),
     )
     total = seconds["total"] or 1.0
@@ -212,7 +217,7 @@ def _steps(record: RunRecord) -> str:
             step,
             what,
             "" if key is None else _duration(seconds[key]),
-            "" if key is None else _percent(seconds[key] / total),
+            "" if key is None else percent(seconds[key] / total),
         )
         for step, what, key in steps
     ]
@@ -247,10 +252,6 @@ def _reproduction(record: RunRecord) -> str:
         f"<pre>{html.escape(command_of(record.config))}</pre>\n<p>With {html.escape(versions)}.</p>\n"
         f"<details>\n<summary>All settings</summary>\n{table((), settings)}\n</details>"
     )
-
-
-def _percent(fraction: float, digits: int = 1) -> str:
-    return f"{100.0 * fraction:.{digits}f} %"
 
 
 def _duration(seconds: float) -> str:

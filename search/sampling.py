@@ -7,20 +7,17 @@ batches until the upper margin at the target is small enough twice in a row (our
 
 import dataclasses
 import shutil
-import threading
 import time
 import warnings
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures import as_completed
 from dataclasses import dataclass
 from dataclasses import field
-from multiprocessing import active_children
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 from typing import Self
 
 import torch
@@ -40,15 +37,17 @@ from search.estimator import Estimator
 from search.estimator import fit_estimator
 from search.estimator import pre_for_upper
 from search.evaluator import Evaluator
-from search.processes import end_at_once
-from search.processes import end_with_parent
 from search.processes import give_memory_back
+from search.silence import refuse_silent
+from search.workers import Workers
 
 Job = tuple[Sequence[int], int, Path]
 """Widths, index, and the folder of its training's checkpoints."""
 LEVELS = (0.8, 1.2)
 HIGHEST_LEVEL = 0.95
 """Of the dense network's SynOps."""
+FEWEST = 3
+"""Samples by which silence is told: a single one may have lost its spikes by accident."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +64,19 @@ class Sample:
     """What it took in the process that finished it."""
     layers: dict[str, tuple[float, float]] = field(default_factory=dict)
     """Operations of each layer before and after."""
+
+    @classmethod
+    def of(cls, values: Any) -> Self:
+        """Return the sample that plain values from a file say.
+
+        Raises:
+            TypeError: If they say none.
+        """
+        sample = cls(**values)
+        for name in ("index", "pre", "post", "accuracy_pre", "accuracy_post", "seconds"):
+            if not isinstance(getattr(sample, name), int | float):
+                raise TypeError(f"{name} is {getattr(sample, name)!r}")
+        return sample
 
 
 def draw_widths(
@@ -148,20 +160,20 @@ class Sampling:
         """
         self._config = evaluator.task.config.estimator
         self._evaluator, self._widths, self._budget = evaluator, widths, budget
-        self._dense, self._folder = dense, folder
-        self._pool: ProcessPoolExecutor | None = None
-        self._others = active_children()
+        self._folder = folder
+        work = partial(_take_in_worker, evaluator.task.config, dense)
+        self._workers = Workers(self._config.workers, work, _give_up)
 
     def __enter__(self) -> Self:
         """Start; workers come with the first samples that are not on disk."""
+        self._workers.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """End the workers, without waiting for what they are at."""
-        if self._pool is not None:
-            end_at_once(self._pool, self._others)
+        self._workers.__exit__(kind, error, trace)
 
     def until_tight(self, on_sample: Callable[[Sample], None]) -> tuple[list[Sample], Estimator]:
         """Take samples in batches until the margin is tight twice in a row, or there are ``max_samples``.
@@ -179,7 +191,11 @@ class Sampling:
                 return samples, fitted(samples, config)
 
     def take(self, indices: range, on_sample: Callable[[Sample], None]) -> list[Sample]:
-        """Return the samples of these indices; ``on_sample`` sees each as soon as it is there."""
+        """Return the samples of these indices; ``on_sample`` sees each as soon as it is there.
+
+        Raises:
+            SearchError: If the first of them hardly spike, before or after fine-tuning.
+        """
         done: dict[int, Sample] = {}
         missing = []
         for index in indices:
@@ -194,6 +210,10 @@ class Sampling:
             shutil.rmtree(self._checkpoints(sample.index), ignore_errors=True)
             done[sample.index] = sample
             on_sample(sample)
+            if len(done) == FEWEST:  # at once, and not after all have been fine-tuned
+                expected = [self._budget.target] * FEWEST
+                refuse_silent([each.pre for each in done.values()], expected)
+                refuse_silent([each.post for each in done.values()], expected, is_tuned=True)
         return [done[index] for index in indices]
 
     def _checkpoints(self, index: int) -> Path:
@@ -201,23 +221,15 @@ class Sampling:
 
     def _take_each(self, jobs: Sequence[Job]) -> Iterator[Sample]:
         """Yield the samples of some jobs, each when it is there, from this process or from the workers."""
-        if self._config.workers == 1 or (len(jobs) < 2 and self._pool is None):
+        if self._config.workers == 1 or (len(jobs) < 2 and not self._workers.are_there):
             yield from (take_sample(self._evaluator, *job) for job in jobs)
-            return
-        if self._pool is None:
-            self._pool = ProcessPoolExecutor(
-                self._config.workers,
-                mp_context=get_context("spawn"),
-                initializer=_start_worker,
-                initargs=(self._evaluator.task.config, self._dense),
-            )
-        pool = self._pool
-        yield from (each.result() for each in as_completed([pool.submit(_take_in_worker, job) for job in jobs]))
+        else:
+            yield from (sample for _, sample in self._workers.each(jobs))
 
 
 def _read(file: Path) -> Sample:
     try:
-        return Sample(**read_json(file))
+        return Sample.of(read_json(file))
     except TypeError as error:
         raise SearchError(
             f"{file} is no sample ({error}). Delete it; the command that made it makes it again."
@@ -248,20 +260,25 @@ def _fit(name: str, samples: Sequence[Sample], config: EstimatorConfig) -> Estim
     return fit_estimator(name, config.confidence, pre, post)
 
 
-_evaluator: Evaluator | None = None  # of a worker process
+def _give_up(job: Job, how: str) -> Sample:
+    _, index, _ = job
+    raise SearchError(
+        f"The process that fine-tunes sample {index} of the estimator was ended again and again, at last working alone "
+        f"({how}). Finished samples are kept: free memory, or take smaller batches (data.batch_size), and give the "
+        "same command again, with estimator.workers=1."
+    )
 
 
-def _start_worker(config: SearchConfig, dense: Path) -> None:
+_evaluator: Evaluator | None = None  # of a worker process, from its first job on
+
+
+def _take_in_worker(config: SearchConfig, dense: Path, job: Job) -> Sample:
     from search.baseline import open_baseline
     from search.task import SearchTask
 
     global _evaluator
-    threading.Thread(target=end_with_parent, daemon=True).start()
-    torch.set_num_threads(1)
-    task = SearchTask(config)
-    _evaluator = open_baseline(task, dense).evaluator(task)
-
-
-def _take_in_worker(job: Job) -> Sample:
-    assert _evaluator is not None
+    if _evaluator is None:
+        torch.set_num_threads(1)
+        task = SearchTask(config)
+        _evaluator = open_baseline(task, dense).evaluator(task)
     return take_sample(_evaluator, *job)

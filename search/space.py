@@ -23,13 +23,17 @@ from search.budget import check_reachable
 from search.budget import widths_of
 from search.cost import CostModel
 from search.cost import measure_cost_model
+from search.errors import SearchError
 from search.estimator import Estimator
 from search.estimator import pre_for_upper
 from search.evaluator import keep_order
 from search.features import layer_features
 from search.sampling import Sample
+from search.silence import refuse_silent
 
 Floats = NDArray[np.float64]
+LEAST_TARGET = 1e-3
+"""Share of the dense network's static SynOps: a smaller static target would be too little to divide by. Ours."""
 
 
 @dataclass(frozen=True)
@@ -111,8 +115,20 @@ def build_context(
     """Describe the dense network to the strategies; the static target is refined once samples are known.
 
     Raises:
-        SearchError: If even the smallest network needs more than the budget.
+        SearchError: If there is a single validation sample, the dense network hardly spikes, or even the smallest
+            network needs more than the budget.
     """
+    if baseline.validation.samples < 2:
+        raise SearchError(
+            "A budget is held against SynOps with two standard errors added, and of one validation sample there are "
+            "none. Give more of them (data.validation_samples, data.validation_fraction)."
+        )
+    too_little = baseline.validation.synops.too_little()
+    if too_little is not None:
+        raise SearchError(
+            f"The dense network hardly spikes on validation data: {too_little}. That is too little to take a share of; "
+            "train it longer (training.epochs), or lower network.options.threshold."
+        )
     order = keep_order(baseline.scores)
     cost = measure_cost_model(baseline.network, baseline.plan, baseline.validation.synops, order)
     full = [group.width for group in baseline.plan.groups]
@@ -141,9 +157,13 @@ def refine_target_cost(
     samples how measured SynOps before fine-tuning follow static ones (least squares through the origin, with the
     samples' spread of levels centred on the target). Never less than the smallest network, so that a budget that
     turns out too tight is missed by every strategy alike, and reported.
+
+    Raises:
+        SearchError: If the samples hardly spiked before fine-tuning.
     """
     allowed = pre_for_upper(estimator, budget.target, budget.baseline)
     static = np.array([context.cost(sample.widths) for sample in samples])
     pre = np.array([sample.pre for sample in samples])
-    expected = allowed * float(static @ static) / float(static @ pre)
-    return replace(context, target_cost=max(context.least_cost, expected))
+    refuse_silent(pre, static)
+    expected = min(allowed * float(static @ static) / float(static @ pre), context.dense_cost)
+    return replace(context, target_cost=max(context.least_cost, expected, LEAST_TARGET * context.dense_cost))

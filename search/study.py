@@ -15,7 +15,6 @@ from dataclasses import field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import quote
 
 import optuna
 from optuna.distributions import FloatDistribution
@@ -24,16 +23,15 @@ from optuna.trial import FrozenTrial
 from optuna.trial import TrialState
 from optuna.trial import create_trial
 
-STUDY = "search"
-"""Name of the one study in a run's ``study.db``."""
+from search.study_file import STUDY
+from search.study_file import check_about
+from search.study_file import check_file
+from search.study_file import check_trials
+from search.study_file import one_sentence
+from search.study_file import storage_of
 
 PROPOSALS_PER_EVALUATION = 4
 """A search also ends at this many proposals per evaluation, so that a strategy that repeats itself ends."""
-
-
-def storage_of(file: Path) -> str:
-    """Return how Optuna names an SQLite file: as a URL, in which ``?`` and ``%`` of a path mean something else."""
-    return f"sqlite:///{quote(str(file))}"
 
 
 @dataclass(frozen=True)
@@ -69,16 +67,23 @@ class RecordedStudy:
             sampler: Seeded; nothing of it is stored.
             space: Parameters in the order in which they are asked for.
             about: Attributes of the study, for those who look at its file with other tools.
+
+        Raises:
+            RunError: If the file is damaged, locked, or the record of something else.
         """
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self.space, self.sampler = dict(space), sampler
-        self._record = optuna.create_study(
-            study_name=STUDY, storage=storage_of(file), direction="maximize", load_if_exists=True
-        )
-        for key, value in about.items():
-            self._record.set_user_attr(key, value)
+        self.space, self.sampler, self._file = dict(space), sampler, file
+        with one_sentence(file):
+            check_file(file)
+            self._record = optuna.create_study(
+                study_name=STUDY, storage=storage_of(file), direction="maximize", load_if_exists=True
+            )
+            self.trials: list[FrozenTrial] = self._record.get_trials()
+            check_about(self._record.user_attrs, about, file)
+            check_trials(self.trials, self.space, file)
+            for key, value in about.items():
+                self._record.set_user_attr(key, value)
         self._memory = optuna.create_study(direction="maximize", sampler=sampler)
-        self.trials: list[FrozenTrial] = self._record.get_trials()
         self.mismatches = 0
         self._replayed = 0
 
@@ -152,7 +157,8 @@ class RecordedStudy:
         )
         whole.number = len(self.trials)
         whole.datetime_start, whole.datetime_complete = told.datetime_start, told.datetime_complete
-        self._record.add_trial(whole)
+        with one_sentence(self._file):
+            self._record.add_trial(whole)
         self.trials.append(whole)
 
     def _retell(self, trial: optuna.Trial, params: Mapping[str, float], recorded: FrozenTrial) -> None:

@@ -13,6 +13,8 @@ from torch import nn
 from lightning_snn._made_weights import check_copyable
 from lightning_snn._synops_report import AnalogHidden
 from lightning_snn._synops_report import FirstLayer
+from lightning_snn._synops_report import SynOpsReport
+from lightning_snn.errors import PruningError
 from lightning_snn.errors import SurgeryError
 from lightning_snn.recalibration import recalibrate_batch_norm_
 from lightning_snn.surgery import ChannelPlan
@@ -47,16 +49,25 @@ class Bench:
         first_layer: FirstLayer = "apart",
         analog_hidden: AnalogHidden = "add",
     ) -> "Bench":
-        """Measure the dense network, batch norms measured anew, and return what measures others beside it."""
+        """Measure the dense network, batch norms measured anew, and return what measures others beside it.
+
+        Raises:
+            PruningError: If it hardly spikes: targets are shares of its SynOps.
+        """
         bench = cls(batches, example, seed, 0.0, first_layer, analog_hidden)
-        return replace(bench, dense_synops=bench.synops(dense))
+        report = bench.report(dense)
+        refuse_silent(report)
+        return replace(bench, dense_synops=report.total)
 
     def synops(self, network: nn.Module) -> float:
         """Return the SynOps per sample of a network, as a copy with batch norms measured anew has them."""
-        report = measure_synops(
+        return self.report(network).total
+
+    def report(self, network: nn.Module) -> SynOpsReport:
+        """Return all operations of such a copy."""
+        return measure_synops(
             self.recalibrated(network), self.batches, first_layer=self.first_layer, analog_hidden=self.analog_hidden
         )
-        return report.total
 
     def recalibrated(self, network: nn.Module) -> nn.Module:
         """Return a copy of a network, on the device of the data, with batch norms measured anew."""
@@ -76,6 +87,20 @@ class Bench:
         if not plan.groups:
             raise SurgeryError(plan.why_empty(network))
         return plan
+
+
+def refuse_silent(report: SynOpsReport) -> None:
+    """Refuse a dense network that hardly spikes on training data: there would be no share of it to keep.
+
+    Raises:
+        PruningError: If it does.
+    """
+    too_little = report.too_little()
+    if too_little is not None:
+        raise PruningError(
+            f"The dense network hardly spikes on training data: {too_little}. That is too little to prune a share of; "
+            "train it longer (training.epochs), or lower network.options.threshold."
+        )
 
 
 def largest_count(low: int, high: int, fits: Callable[[int], bool]) -> int:

@@ -148,10 +148,13 @@ def first_of(pool: Pool, count: int) -> Pool:
 
 
 def layer_drifts(pool: Pool) -> dict[str, tuple[float, float]]:
-    """Return mean and standard deviation, over a pool, of each layer's operations after over before fine-tuning."""
+    """Return mean and standard deviation, over a pool, of each layer's operations after over before fine-tuning.
+
+    Layers that have less than one operation per sample before it are left out, as are samples where they have.
+    """
     drifts = {}
     for name in pool.layers:
-        ratios = [post / pre for pre, post in (sample.layers[name] for sample in pool.samples) if pre > 0.0]
+        ratios = [post / pre for pre, post in (sample.layers[name] for sample in pool.samples) if pre >= 1.0]
         if ratios:
             drifts[name] = (float(np.mean(ratios)), float(np.std(ratios)))
     return drifts
@@ -172,7 +175,6 @@ def conclude(
         for name, values in found.items()
     }
     layers = {name: (_mean(drifts, name, 0), _mean(drifts, name, 1)) for name in drifts[0]}
-    least, most = min(layers, key=lambda name: layers[name][0]), max(layers, key=lambda name: layers[name][0])
     no_line = {name: [each.no_line_error for each in values] for name, values in found.items()}
     tested = {name: [each.usual_error for each in values] for name, values in found.items() if name != "usual"}
     short = {name: tested.pop(name) for name in (SHORT,) if name in tested}
@@ -181,9 +183,13 @@ def conclude(
         judgement("A line of their own", own, no_line),
         judgement("The usual line", tested, no_line),
         *([judgement("The line of shorter fine-tunings on full ones", short, no_line)] if short else []),
-        f"Operations of single layers move by factors of {layers[least][0]:.2f} ({least}) to {layers[most][0]:.2f} "
-        f"({most}) on average.",
     ]
+    if layers:
+        least, most = (end(layers, key=lambda name: layers[name][0]) for end in (min, max))
+        said.append(
+            f"Operations of single layers move by factors of {layers[least][0]:.2f} ({least}) to "
+            f"{layers[most][0]:.2f} ({most}) on average."
+        )
     head = ["condition", "own line, %", "usual line, %", "no line, %", "R²", "spread of residuals", "not normal"]
     rows = [
         [

@@ -28,6 +28,7 @@ from search.comparison.canvas import COLOURS
 from search.comparison.canvas import canvas
 from search.comparison.summary import mean_of
 from search.comparison.tables import plain
+from search.silence import SILENT
 
 POOL: Final = 16
 SETTINGS: Final = ("network._target_=search.ablations.transformer.SmallSpikformer", "space.skip_unsupported=true")
@@ -80,7 +81,7 @@ def conclude(pools: dict[int, Pool], about: str) -> Finding:
         about: What they are of.
     """
     found = {seed: diagnose(pool, pool, pool) for seed, pool in pools.items()}
-    drift = mean_of([float(np.mean(pool.post / pool.pre)) for pool in pools.values()])
+    drift = mean_of([mean_drift(pool) for pool in pools.values()])
     figure = canvas("SynOps before fine-tuning, % of the dense network", "after fine-tuning, %")
     for index, (seed, pool) in enumerate(pools.items()):
         x, y = (100.0 * pool.pre).tolist(), (100.0 * pool.post).tolist()
@@ -116,6 +117,12 @@ def conclude(pools: dict[int, Pool], about: str) -> Finding:
         figure=figure,
         values={seed: vars(each) for seed, each in found.items()},
     )
+
+
+def mean_drift(pool: Pool) -> float:
+    """Return SynOps after over before fine-tuning, on average over the samples that spiked before it."""
+    spiked = pool.pre > SILENT * pool.budget.fraction
+    return float(np.mean(pool.post[spiked] / pool.pre[spiked]))
 
 
 TRANSFORMER: Final = TransformerAblation()

@@ -3,37 +3,25 @@
 import contextlib
 import os
 import re
-import threading
 import traceback
 from collections.abc import Iterator
 from collections.abc import Sequence
-from concurrent.futures import FIRST_COMPLETED
-from concurrent.futures import Future
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures import wait
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import active_children
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 from typing import Final
 
-from conf.schema import SearchConfig
 from lightning_snn._command import MENDABLE
 from lightning_snn._user_code import place_of
 from lightning_snn._user_code import said
 from lightning_snn.errors import BusyError
-from lightning_snn.errors import RunError
 from lightning_snn.files import locked
 from lightning_snn.progress import Phase
 from search.comparison.plan import Planned
 from search.configuration import run_name
 from search.configuration import shared_folders
-from search.processes import end_at_once
-from search.processes import end_with_parent
 from search.processes import give_memory_back
+from search.workers import Workers
 
-LOOK_EVERY = 2.0
-"""Seconds between looks at what is being worked on."""
 STAGE: Final = re.compile(r"^(\w[\w -]*?) +[\d.]+ s +(\d+ of \d+)", re.MULTILINE)
 """A line of progress in a log: the phase, seconds, and steps."""
 TAIL = 4096
@@ -44,6 +32,8 @@ THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 def carry_out(planned: Sequence[Planned], workers: int, logs: Path, phase: Phase) -> dict[str, str]:
     """Do the searches that have no result yet, ``workers`` at a time, each with one thread.
 
+    A search whose process is ended from outside goes on in another one.
+
     Args:
         planned: All searches; those with a result are passed over.
         workers: Processes.
@@ -52,9 +42,6 @@ def carry_out(planned: Sequence[Planned], workers: int, logs: Path, phase: Phase
 
     Returns:
         Title -> the sentence it failed with, of those that failed.
-
-    Raises:
-        RunError: If a process was ended from outside.
     """
     left = [each for each in planned if not each.is_finished]
     phase.expect(len(planned))
@@ -63,28 +50,17 @@ def carry_out(planned: Sequence[Planned], workers: int, logs: Path, phase: Phase
     if not left:
         return failed
     logs.mkdir(parents=True, exist_ok=True)
-    with _pool(min(workers, len(left))) as pool:
-        waiting: dict[Future[str | None], Planned] = {}
-        for each in spread_out(left):
-            waiting[pool.submit(_search, each.config, _log_of(each, logs))] = each
-        while waiting:
-            done, _ = wait(waiting, LOOK_EVERY, return_when=FIRST_COMPLETED)
-            for future in done:
-                each = waiting.pop(future)
-                try:
-                    wrong = future.result()
-                except BrokenProcessPool as error:
-                    raise RunError(
-                        "A process of the comparison was ended from outside, for want of memory perhaps. Give the same "
-                        "command again, with fewer --workers."
-                    ) from error
-                if wrong is not None:
-                    failed[each.title] = wrong
-                phase.advance(f"{each.title}: {wrong or 'done'}")
-            working = [
-                each.title + stage_in(_log_of(each, logs)) for future, each in waiting.items() if future.running()
-            ][:workers]
-            phase.reach(phase.done, f"at work: {'; '.join(working)}" if working else phase.news)
+
+    def look(at_work: list[Planned]) -> None:
+        working = [each.title + stage_in(_log_of(each, logs)) for each in at_work]
+        phase.reach(phase.done, f"at work: {'; '.join(working)}" if working else phase.news)
+
+    pool = Workers(min(workers, len(left)), partial(_search, logs), _give_up)
+    with _one_thread_each(), pool:
+        for each, wrong in pool.each(spread_out(left), look):
+            if wrong is not None:
+                failed[each.title] = wrong
+            phase.advance(f"{each.title}: {wrong or 'done'}")
     return failed
 
 
@@ -112,32 +88,34 @@ def _log_of(planned: Planned, logs: Path) -> Path:
 
 
 @contextlib.contextmanager
-def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
-    """Return a pool whose processes have one thread each, and end with the block at once where an error ends it."""
+def _one_thread_each() -> Iterator[None]:
+    """Give processes that are started inside the block one thread each."""
     before = {name: os.environ.get(name) for name in THREADS}
-    others = active_children()
     os.environ.update(dict.fromkeys(THREADS, "1"))
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start)
     try:
-        yield pool
+        yield
     finally:
-        end_at_once(pool, others)
         for name, value in before.items():
             os.environ.pop(name, None)
             if value is not None:
                 os.environ[name] = value
 
 
-def _start() -> None:
-    threading.Thread(target=end_with_parent, daemon=True).start()
+def _give_up(planned: Planned, how: str) -> str:
+    """Return what is said of a search that ends every process: the others go on."""
+    return (
+        f"Its process was ended again and again, at last working alone ({how}). Free memory, or take smaller batches "
+        "(data.batch_size), and give the same command again, with workers=1."
+    )
 
 
-def _search(config: SearchConfig, log: Path) -> str | None:
+def _search(logs: Path, planned: Planned) -> str | None:
     """Carry out one search; return the sentence it failed with, if it did."""
     from rich.console import Console
 
     from search.pipeline import run_search
 
+    config, log = planned.config, _log_of(planned, logs)
     with log.open("a", encoding="utf-8") as stream, _into(stream.fileno()):
         console = Console(file=stream, width=160, markup=False)
         try:

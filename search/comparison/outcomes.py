@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from optuna.trial import FrozenTrial
 
+from lightning_snn.describe import share_of
 from search.comparison.plan import Member
 from search.configuration import restore_config
 from search.objective import best_so_far
@@ -55,6 +57,12 @@ class SearchOutcome:
     trials: int
     search_seconds: float
     total_seconds: float
+    balanced_test_accuracy: float | None = None
+    """Of the result; None, like the next two, where the classes of the test data are equal."""
+    largest_class: float | None = None
+    """Share of the test samples."""
+    beats_largest_class: bool | None = None
+    """Whether the result does better than always answering that class."""
 
 
 def read_outcome(member: Member) -> SearchOutcome:
@@ -68,7 +76,7 @@ def read_outcome(member: Member) -> SearchOutcome:
     trials = read_trials(member.folder)
     curve = best_so_far(trials)
     before, after = result["baseline"], result["result"]
-    share = after["synops"] / before["synops"]
+    share = share_of(after["synops"], before["synops"])
     return SearchOutcome(
         variant=member.variant,
         target=member.target,
@@ -83,15 +91,18 @@ def read_outcome(member: Member) -> SearchOutcome:
         test_accuracy=after["test_accuracy"],
         dense_test_accuracy=before["test_accuracy"],
         synops=share,
-        violation=max(0.0, share / result["budget"]["target_fraction"] - 1.0),
+        violation=float(np.maximum(0.0, share / result["budget"]["target_fraction"] - 1.0)),  # NaN stays NaN
         met=result["budget"]["met"],
         tightened=result["budget"]["tightened"],
-        operations=_all_operations(after) / _all_operations(before),
+        operations=share_of(_all_operations(after), _all_operations(before)),
         parameters=after["parameters"] / before["parameters"],
         evaluations=result["evaluations"],
         trials=result["trials"],
         search_seconds=result["seconds"]["search"],
         total_seconds=result["seconds"]["total"],
+        balanced_test_accuracy=after.get("test_balanced_accuracy"),
+        largest_class=after.get("test_largest_class"),
+        beats_largest_class=after.get("test_beats_largest_class"),
     )
 
 

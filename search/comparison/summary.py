@@ -40,6 +40,8 @@ class Line:
     seeds: int
     best: Mean
     test_accuracy: Mean
+    balanced: Mean
+    """Balanced test accuracy; NaN where the classes of the test data are equal."""
     synops: Mean
     violation: Mean
     met: int
@@ -141,6 +143,7 @@ def _line(mine: Sequence[SearchOutcome], top: Mapping[int, float], rank: float, 
         seeds=len(mine),
         best=mean_of([each.best for each in mine]),
         test_accuracy=mean_of([each.test_accuracy for each in mine]),
+        balanced=mean_of([each.balanced_test_accuracy for each in mine if each.balanced_test_accuracy is not None]),
         synops=mean_of([each.synops for each in mine]),
         violation=mean_of([each.violation for each in mine]),
         met=sum(each.met for each in mine),

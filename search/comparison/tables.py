@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from collections.abc import Sequence
 from typing import Final
 
+from search.comparison.outcomes import SearchOutcome
 from search.comparison.statistics import Difference
 from search.comparison.summary import Comparison
 from search.comparison.summary import Line
@@ -22,6 +23,7 @@ COLUMNS: Final[dict[str, Cell]] = {
     "p (Holm)": lambda line: p_of(line.difference, line.p_corrected),
     "rank": lambda line: "" if math.isnan(line.rank) else f"{line.rank:.1f}",
     "test, %": lambda line: percent(line.test_accuracy, 2),
+    "balanced test, %": lambda line: percent(line.balanced, 2),
     "SynOps, %": lambda line: percent(line.synops, 1),
     "violation, %": lambda line: percent(line.violation, 1),
     "met": lambda line: f"{line.met}/{line.seeds}",
@@ -44,6 +46,7 @@ IN_PAPER: Final = (
     "difference [95 %], points",
     "p (Holm)",
     "test, %",
+    "balanced test, %",
     "SynOps, %",
     "met",
 )
@@ -58,6 +61,7 @@ MEANINGS: Final = {
     "p (Holm)": "p: sign-flip test, by Holm's rule over the variants of a budget.",
     "rank": "Rank: mean over seeds by best validation, 1 is first.",
     "test, %": "Test accuracy and SynOps (of the dense network's): of the result, after fine-tuning, on test data.",
+    "balanced test, %": "Balanced test: mean over classes of the share of their test samples that is right.",
     "violation, %": "Violation: SynOps above the budget on test data, as a share of it.",
     "met": "Met: seeds whose result is in the budget on test data, and on validation data with two standard errors.",
     "evaluations": "Evaluations: made; a search whose proposals repeat, or are used up, ends before all it is allowed.",
@@ -71,8 +75,14 @@ MEANINGS: Final = {
 
 
 def cells(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
-    """Return head and rows; without the budget where there is only one, without tests where there is no reference."""
+    """Return head and rows, without columns that would say nothing.
+
+    That is the budget where there is only one, tests where there is no reference, and balanced accuracy where classes
+    are equal.
+    """
     leave_out = set[str]()
+    if all(math.isnan(line.balanced.mean) for line in comparison.lines):
+        leave_out.add("balanced test, %")
     if len(comparison.targets) == 1:
         leave_out.add("budget, %")
     if comparison.reference is None:
@@ -100,7 +110,21 @@ def legend(comparison: Comparison, head: Sequence[str] = ()) -> str:
     reference = [] if comparison.reference is None else [f"Reference: {comparison.reference}."]
     meanings = [MEANINGS[name] for name in head if name in MEANINGS]
     missing = [missing_said(comparison.failed)] if comparison.failed else []
-    return " ".join([comparison.scope, *missing, *reference, "Mean ± standard error over seeds.", *meanings])
+    said = [comparison.scope, *missing, *largest_class_said(comparison.outcomes), *reference]
+    return " ".join([*said, "Mean ± standard error over seeds.", *meanings])
+
+
+def largest_class_said(outcomes: Sequence[SearchOutcome]) -> list[str]:
+    """Return a sentence on the largest class and the results that are no better than it, where classes are unequal."""
+    unequal = [each for each in outcomes if each.largest_class is not None]
+    if not unequal:
+        return []
+    shares = ", ".join(dict.fromkeys(f"{100.0 * (each.largest_class or 0.0):.2f}" for each in unequal))
+    worse = sum(each.beats_largest_class is False for each in unequal)
+    return [
+        f"Always answering the largest class is right for {shares} % of the test samples; {worse} of {len(unequal)} "
+        f"results {'is' if worse == 1 else 'are'} no better, within two standard errors."
+    ]
 
 
 def missing_said(titles: Iterable[str]) -> str:

@@ -45,6 +45,8 @@ START = 2.5
 MEMORY = 0.9
 """Share of the gradients so far that is kept with each new one."""
 TINY = 1e-12
+SMALLEST = torch.finfo(torch.float32).tiny
+"""Least squared gradient to divide by: it is 0 where the static cost depends on no group."""
 SPREAD = 0.1
 """Standard deviation of the first thetas; seeds differ by it and by the order of the batches."""
 
@@ -155,9 +157,9 @@ def _path(
             excess = cost(gates_G) / context.target_cost - 1.0
             slope_L = MEMORY * slope_L + torch.autograd.grad(loss, theta_L, retain_graph=True)[0]
             (normal_L,) = torch.autograd.grad(excess, theta_L)
-            multiplier = -(slope_L @ normal_L) / (normal_L @ normal_L)
-            along_L = slope_L + multiplier * normal_L
-            across_L = excess.detach() / (normal_L @ normal_L) * normal_L
+            square = (normal_L @ normal_L).clamp_min(SMALLEST)
+            along_L = slope_L - (slope_L @ normal_L) / square * normal_L
+            across_L = excess.detach() / square * normal_L
             with torch.no_grad():
                 theta_L -= most * along_L / along_L.norm().clamp_min(TINY)
                 theta_L -= across_L * (most / across_L.norm().clamp_min(TINY)).clamp_max(1.0)

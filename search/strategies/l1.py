@@ -13,5 +13,5 @@ from search.strategies._rule import need_context
 def build(*, seed: int, context: SearchContext | None = None) -> RuleSampler:
     """Return a sampler with one proposal."""
     known = need_context(context, "l1")
-    relative = [known.scores[name] / known.scores[name].mean() for name in known.names]
+    relative = [known.scores[name] / (known.scores[name].mean() or 1.0) for name in known.names]
     return RuleSampler(cut_to_budget(known, relative), seed)

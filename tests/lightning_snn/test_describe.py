@@ -1,8 +1,10 @@
 """What is reported of a network, from known measurements."""
 
+import dataclasses
 from types import SimpleNamespace
 from typing import cast
 
+import pytest
 import torch
 
 from conf.schema import NetworkConfig
@@ -10,6 +12,8 @@ from conf.schema import TrainConfig
 from lightning_snn.describe import data_notes
 from lightning_snn.describe import describe_network
 from lightning_snn.describe import describe_settings
+from lightning_snn.describe import percent
+from lightning_snn.describe import share_of
 from lightning_snn.describe import versions
 from lightning_snn.inference import Evaluation
 from lightning_snn.networks import build_network
@@ -47,6 +51,22 @@ def test_a_network_is_described_by_size_and_time() -> None:
     assert (found["validation_accuracy"], found["test_accuracy"], found["synops"]) == (0.5, 0.6, 2.0)
     assert (found["macs"], found["dense_macs"]) == (30.0, 5000.0)
     assert 0.0 < found["batch_seconds"] < 5.0
+
+
+def test_unequal_classes_are_described_for_the_split_that_has_them() -> None:
+    network = build_network("vgg_small", num_classes=3, in_channels=1, image_size=8, plan=(4, "M", 2, "M"))
+    equal = dataclasses.replace(evaluation(1.0, 0.5), samples_K=(4, 3, 3), right_K=(4, 0, 1))
+    unequal = dataclasses.replace(evaluation(2.0, 0.6), samples_K=(12, 0, 1), right_K=(12, 0, 0))
+    found = describe_network(task(), network, equal, unequal)
+    assert [key for key in found if key.startswith("validation_")] == ["validation_accuracy"]
+    assert found["test_balanced_accuracy"] == 0.5
+    assert found["test_largest_class"] == 12 / 13
+    assert found["test_beats_largest_class"] is False
+
+
+@pytest.mark.parametrize(("part", "whole", "said"), [(1.0, 4.0, "25.0 %"), (3.0, 0.9, "-"), (1.0, 0.0, "-")])
+def test_a_share_of_less_than_one_operation_is_none(part: float, whole: float, said: str) -> None:
+    assert percent(share_of(part, whole)) == said
 
 
 def test_settings_say_data_split_and_network() -> None:

@@ -45,6 +45,7 @@ def test_accuracy_and_synops_by_hand_with_a_short_last_batch() -> None:
     found = evaluate(identity(), data, time_steps=2, first_layer="add")
     assert found.accuracy == 4 / 5  # the mean of the batches' accuracies would be 2 / 3
     assert found.samples == found.synops.samples == 5
+    assert (found.samples_K, found.right_K) == ((3, 2), (2, 2))
     assert found.synops.total == (3 + 1 + 1 + 3 + 2) / 5  # every input meets one weight that is not zero
     assert evaluate(identity(), data, time_steps=2).synops.total == 0.0  # the first layer is apart
 
@@ -94,3 +95,10 @@ def test_frames_of_another_length_are_refused() -> None:
     x_NCHW, y_N = batches([2])[0]
     with pytest.raises(NetworkError, match=r"\[B, T=3, C, H, W\], found \(2, 4, 1, 4, 4\)"):
         evaluate(network(), [(x_NCHW[:, None].expand(2, 4, 1, 4, 4), y_N)], time_steps=STEPS)
+
+
+def test_logits_that_are_no_numbers_are_not_right_by_chance() -> None:
+    """``argmax`` of a NaN is its place, so that a broken network would be right for all of the first class."""
+    frames_BTK = torch.tensor([[[torch.nan, 0.0]] * 2, [[0.0, 1.0]] * 2])
+    found = evaluate(identity(), [(frames_BTK[..., None, None], torch.tensor([0, 1]))], time_steps=2)
+    assert (found.accuracy, found.right_K) == (0.5, (0, 1))

@@ -17,6 +17,7 @@ from conf.schema import SearchConfig
 from lightning_snn import _measure_run
 from lightning_snn import measure
 from lightning_snn import train
+from lightning_snn._measure_run import tables
 from lightning_snn.artifact import load_artifact
 from lightning_snn.artifact import save_artifact
 from lightning_snn.networks import build_network
@@ -150,6 +151,18 @@ def test_tables_can_be_pasted(run: Path, capsys: pytest.CaptureFixture[str]) -> 
         "classifier",
     ]
     assert [line.split("|")[3].strip() for line in layers.splitlines()[2:]] == ["MAC", "AC", "AC"]
+
+
+def test_unequal_classes_bring_balanced_accuracy_and_a_sentence(run: Path, tmp_path: Path) -> None:
+    equal = measured(run, tmp_path)
+    assert "largest_class" not in equal
+    unequal = {"accuracy": 12 / 13, "balanced_accuracy": 0.5, "largest_class": 12 / 13, "beats_largest_class": False}
+    whole, *_, notes = tables(equal | unequal)
+    rows = [[cell.strip() for cell in line.split("|")[1:3]] for line in whole.splitlines()]
+    assert ["balanced test accuracy", "50.00%"] in rows
+    assert ["largest class (test)", "92.31%"] in rows
+    assert notes.endswith("class (92.31% of the samples), within two standard errors: the network.")
+    assert "largest class" not in "".join(tables(equal))
 
 
 def test_a_network_of_ones_own_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,6 +14,7 @@ from spikingjelly.activation_based import neuron
 from lightning_snn import _prune_run
 from lightning_snn import dense
 from lightning_snn import measure
+from lightning_snn._prune_report import pruned_table
 from lightning_snn.artifact import load_artifact
 from lightning_snn.classifier import SpikingClassifier
 from lightning_snn.history import COLUMNS
@@ -137,6 +138,20 @@ def test_the_result_has_all_figures_of_both_networks(straight: Path) -> None:
     assert all(layer["static"] <= layer["dense"] for layer in result["layers"].values())
     assert set(result["seconds"]) == {"dense", "pruning", "fine-tuning", "fine-tuning-2", "measuring", "total"}
     assert result["seconds"]["total"] == pytest.approx(sum(result["seconds"].values()) / 2)
+
+
+def test_tables_of_unequal_classes_and_of_too_little_to_divide_by(straight: Path) -> None:
+    result = result_of(straight)
+    assert "largest class" not in pruned_table(result)
+    unequal = {"test_balanced_accuracy": 0.5, "test_largest_class": 12 / 13, "test_beats_largest_class": False}
+    silent = dict.fromkeys(("synops_share", "connectivity_factor", "rate_factor"))
+    changed = result | {"baseline": result["baseline"] | {"synops": 0.25} | unequal}
+    said = pruned_table(changed | {"result": result["result"] | silent | unequal})
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in said.splitlines()]
+    assert ["balanced test accuracy", "50.00%", "50.00%", ""] in rows
+    assert ["- factor: connections", "", "", "-"] in rows
+    assert next(row for row in rows if row[0] == "SynOps per sample (test)")[3] == "-"
+    assert said.endswith("class (92.31% of the samples), within two standard errors: dense and pruned.")
 
 
 def test_masks_and_network_agree_with_the_figures(straight: Path) -> None:
@@ -323,7 +338,7 @@ def test_a_silent_network_is_refused(tmp_path: Path, capsys: pytest.CaptureFixtu
     """Its first layer of neurons never spikes, and the first layer with weights is apart."""
     command = arguments(tmp_path, *LAMP, "network._target_=tests.lightning_snn.test_prune_run.Silent")
     assert main([each for each in command if "network.options" not in each]) == 2
-    assert capsys.readouterr().err.startswith("error: The dense network has no SynOps that pruning could save")
+    assert capsys.readouterr().err.startswith("error: The dense network hardly spikes on training data: it causes")
     assert not [*tmp_path.glob("*/settings.json")]
 
 

@@ -20,6 +20,7 @@ from conf.loading import later_wins
 from conf.schema import TrainConfig
 from conf.schema import settings_in
 from lightning_snn import _train_run
+from lightning_snn._train_run import result_table
 from lightning_snn.artifact import load_artifact
 from lightning_snn.classifier import SpikingClassifier
 from lightning_snn.history import COLUMNS
@@ -212,6 +213,15 @@ def test_a_finished_run_shows_its_result_again(straight: Path, capsys: pytest.Ca
         "Split of the data: a fifth of scikit-learn's set, by class, chosen by the seed (ours). Sam"
     )
     assert before == sorted((file, file.stat().st_mtime_ns) for file in only_run(straight).rglob("*"))
+
+
+def test_unequal_classes_bring_balanced_accuracy_and_a_sentence(straight: Path) -> None:
+    result = json.loads((only_run(straight) / "result.json").read_text())
+    assert "largest class" not in result_table(result)
+    unequal = {"test_balanced_accuracy": 0.5, "test_largest_class": 12 / 13, "test_beats_largest_class": False}
+    table, notes = result_table(result | {"result": result["result"] | unequal}).split("\n\n")
+    assert [line.split("|")[2].strip() for line in table.splitlines() if "balanced" in line] == ["50.00%"]
+    assert notes.endswith("class (92.31% of the samples), within two standard errors: the network.")
 
 
 def test_other_settings_under_the_same_name_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

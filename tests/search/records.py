@@ -1,9 +1,13 @@
 """Runs made by hand: a network of two groups, 1,000 SynOps when dense, a budget of half of them."""
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from omegaconf import OmegaConf
 from optuna.distributions import FloatDistribution
+from optuna.samplers import RandomSampler
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState
 from optuna.trial import create_trial
@@ -12,7 +16,11 @@ from conf.schema import SearchConfig
 from search.budget import Budget
 from search.estimator import LinearEstimator
 from search.record import RunRecord
+from search.record import write_samples
+from search.result import describe_study
 from search.sampling import Sample
+from search.study import Outcome
+from search.study import RecordedStudy
 
 FULL = {"conv1": 8, "conv2": 16}
 BUDGET = Budget(target=500.0, baseline=1000.0)
@@ -133,6 +141,20 @@ def result(**changes: Mapping[str, Any]) -> dict[str, Any]:
     return {key: values[key] | changes.get(key, {}) if isinstance(values[key], dict) else values[key] for key in values}
 
 
+def constant(accuracy: float = 12 / 13) -> dict[str, Any]:
+    """What ``result.json`` also holds of a network that always answers the largest class, of 12 of 13 samples."""
+    return {
+        f"{split}_{key}": value
+        for split in ("test", "validation")
+        for key, value in {
+            "accuracy": accuracy,
+            "balanced_accuracy": 0.5,
+            "largest_class": 12 / 13,
+            "beats_largest_class": False,
+        }.items()
+    }
+
+
 def record(**changes: Any) -> RunRecord:
     """The run of the constants above, with other ``changes``."""
     parts: dict[str, Any] = {
@@ -143,3 +165,19 @@ def record(**changes: Any) -> RunRecord:
         "config": SearchConfig(),
     }
     return RunRecord(**parts | changes)
+
+
+def write_run(folder: Path, config: SearchConfig, found: dict[str, Any]) -> Path:
+    """Leave a finished search with two trials of one network, as ``search.pipeline`` does; return its folder."""
+    folder.mkdir()
+    (folder / "settings.json").write_text(json.dumps(OmegaConf.to_container(OmegaConf.structured(config))))
+    (folder / "result.json").write_text(json.dumps(found))
+    write_samples(folder, SAMPLES)
+    study = RecordedStudy(
+        folder / "study.db",
+        sampler=RandomSampler(seed=0),
+        space=trial(0).distributions,
+        about=describe_study(config, BUDGET),
+    )
+    study.optimize(lambda params: Outcome(0.7, -0.1, trial(0, upper=480.0).user_attrs), 1)
+    return folder

@@ -77,9 +77,10 @@ class OneLayer(nn.Sequential):
 class GroupNormed(nn.Sequential):
     def __init__(self, plan):
         super().__init__(
-            layer.Conv2d(1, 8, 3, stride=2), layer.BatchNorm2d(8), neuron.LIFNode(),
-            layer.Conv2d(8, 8, 3), layer.BatchNorm2d(8), neuron.LIFNode(),
-            layer.Conv2d(8, 4, 1), layer.GroupNorm(2, 4), neuron.LIFNode(), layer.Flatten(), layer.Linear(4, 10),
+            layer.Conv2d(1, 8, 3, stride=2), layer.BatchNorm2d(8), neuron.LIFNode(v_threshold=0.3),
+            layer.Conv2d(8, 8, 3), layer.BatchNorm2d(8), neuron.LIFNode(v_threshold=0.3),
+            layer.Conv2d(8, 4, 1), layer.GroupNorm(2, 4), neuron.LIFNode(v_threshold=0.1), layer.Flatten(),
+            layer.Linear(4, 10),
         )
         functional.set_step_mode(self, "m")
 
@@ -335,6 +336,38 @@ def test_wrong_input_is_one_sentence_and_leaves_nothing(
     assert expected in error
     assert not list(runs.rglob("training")), "refused before it was trained"
     assert sorted(runs.rglob("*.json")) == before
+
+
+@pytest.mark.parametrize(
+    ("threshold", "said"),
+    [
+        ("2.5", "The dense network causes no SynOps at all"),
+        ("1.5", "The dense network hardly spikes on validation data: it causes "),
+    ],
+)
+def test_a_network_that_hardly_spikes_is_refused_before_anything_is_sampled(
+    threshold: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    silent = ["--training.epochs", "1", "--network.options.threshold", threshold]
+    assert main([*TINY, "--runs", str(tmp_path), "--strategy", "random", *silent]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {said}")
+    assert error.count("\n") == 1
+    assert not [*tmp_path.glob("*/settings.json"), *tmp_path.rglob("000.json")]
+
+
+def test_a_damaged_record_is_one_sentence_and_stays_where_it_is(
+    shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(shared, tmp_path / "runs" / "_shared")
+    record = tmp_path / "runs" / "mine" / "study.db"
+    record.parent.mkdir()
+    record.write_text("no database")
+    assert main(arguments(tmp_path / "runs", "random", "--name", "mine")) == 2
+    error = capsys.readouterr().err
+    assert f"error: {record} cannot be read as the record of a search (file is not a database). Nothing" in error
+    assert error.count("error") == error.count("\n") == 1
+    assert record.read_text() == "no database"
 
 
 def test_a_given_network_is_traced_once_for_itself_and_fresh_ones_before_anything_is_written(

@@ -2,13 +2,12 @@
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
-from omegaconf import OmegaConf
-from optuna.samplers import RandomSampler
 
 from conf.schema import NetworkConfig
 from conf.schema import SearchConfig
@@ -16,36 +15,24 @@ from lightning_snn.errors import RunError
 from search.record import read_record
 from search.record import read_result
 from search.record import read_trials
-from search.record import write_samples
+from search.report import main as report
 from search.result import describe_study
-from search.study import Outcome
-from search.study import RecordedStudy
 from tests.search.records import BUDGET
 from tests.search.records import FULL
 from tests.search.records import SAMPLES
 from tests.search.records import record
 from tests.search.records import result
 from tests.search.records import trial
+from tests.search.records import write_run
 
 CONFIG = SearchConfig(seed=3)
+SPACE = trial(0).distributions
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     """The folder of a finished search with two trials."""
-    folder = tmp_path / "run"
-    folder.mkdir()
-    (folder / "settings.json").write_text(json.dumps(OmegaConf.to_container(OmegaConf.structured(CONFIG))))
-    (folder / "result.json").write_text(json.dumps(result()))
-    write_samples(folder, SAMPLES)
-    study = RecordedStudy(
-        folder / "study.db",
-        sampler=RandomSampler(seed=0),
-        space=trial(0).distributions,
-        about=describe_study(CONFIG, BUDGET),
-    )
-    study.optimize(lambda params: Outcome(0.7, -0.1, {"widths": {name: 4 for name in params}, "upper": 480.0}), 1)
-    return folder
+    return write_run(tmp_path / "run", CONFIG, result())
 
 
 def test_what_was_left_is_read_back(run: Path) -> None:
@@ -127,10 +114,37 @@ def test_a_result_that_is_no_number_is_refused(run: Path) -> None:
         read_record(run)
 
 
-def test_trials_that_are_not_there_or_damaged_are_refused(run: Path) -> None:
-    (run / "study.db").write_text("no database")
-    with pytest.raises(RunError, match=r"study\.db cannot be read as the record of a search"):
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda file: file.unlink(), r"holds no study\.db"),
+        (lambda file: file.write_text("no database"), r"study\.db cannot be read as the record of a search"),
+        (lambda file: file.write_bytes(file.read_bytes()[:50_000]), r"cannot be read as the record .*malformed"),
+        (lambda file: file.write_bytes(b""), r"cannot be read as the record .*it is empty"),
+        (lambda file: _of_another(file), r"cannot be read as the record .*it holds the study 'mine'"),
+        (lambda file: _add_foreign(file), r"trials that no search of ours made: trial 1 has no accuracy"),
+    ],
+    ids=["missing", "text", "truncated", "empty", "another study", "a trial of somebody else's"],
+)
+def test_trials_that_are_not_there_damaged_or_foreign_are_refused(
+    run: Path, change: Callable[[Path], object], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = run / "study.db"
+    change(file)
+    before = file.read_bytes() if file.exists() else None
+    with pytest.raises(RunError, match=said):
         read_trials(run)
-    (run / "study.db").unlink()
-    with pytest.raises(RunError, match=r"holds no study\.db"):
-        read_trials(run)
+    assert report([str(run)]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert before == (file.read_bytes() if file.exists() else None)
+
+
+def _of_another(file: Path) -> None:
+    file.unlink()
+    optuna.create_study(study_name="mine", storage=f"sqlite:///{file}")
+
+
+def _add_foreign(file: Path) -> None:
+    """As another tool would, that knows nothing of our attributes."""
+    study = optuna.load_study(study_name="search", storage=f"sqlite:///{file}")
+    study.add_trial(optuna.trial.create_trial(value=1.0, params=study.trials[0].params, distributions=SPACE))

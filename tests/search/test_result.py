@@ -34,6 +34,7 @@ from search.sampling import Sample
 from search.study import Outcome
 from search.study import RecordedStudy
 from search.task import SearchTask
+from tests.search.records import constant
 
 EXAMPLE = torch.zeros(2, 1, 1, 8, 8)
 BUDGET = Budget(target=400.0, baseline=1000.0)
@@ -219,6 +220,17 @@ def test_the_table_compares_result_and_baseline(result: dict[str, Any]) -> None:
 def test_a_network_without_analog_layers_can_be_compared(result: dict[str, Any]) -> None:
     binary = {key: result[key] | {"macs": 0.0} for key in ("baseline", "result")}
     assert ["MACs per sample (analog layers)", "0", "0", "-"] in table_rows(result | binary)
+
+
+def test_unequal_classes_are_described_and_shown(result: dict[str, Any]) -> None:
+    unequal = {key: result[key] | constant() for key in ("baseline", "result")}
+    better = {"baseline": unequal["baseline"] | {"test_beats_largest_class": True}}
+    assert ["balanced test accuracy", "50.00 %", "50.00 %", ""] in table_rows(result | unequal)
+    assert ["largest class (validation)", "92.31 %", "92.31 %", ""] in table_rows(result | unequal)
+    said = "No better on test data than always answering the largest class (92.31% of the samples), within two standard"
+    assert f"{said} errors: dense and result." in " ".join(shown(result | unequal).split())
+    assert f"{said} errors: result." in " ".join(shown(result | unequal | better).split())
+    assert "largest class" not in shown(result)
 
 
 def test_numbers_are_plain_python_values(result: dict[str, Any]) -> None:

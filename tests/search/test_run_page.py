@@ -13,6 +13,7 @@ from search.configuration import load_config
 from search.record import RunRecord
 from search.run_page import command_of
 from search.run_page import write_report
+from tests.search.records import constant
 from tests.search.records import record
 from tests.search.records import result
 from tests.search.records import trial
@@ -108,6 +109,24 @@ def test_baseline_and_result_stand_side_by_side(tmp_path: Path) -> None:
 def test_network_without_analog_layers_has_no_ratio_of_macs(tmp_path: Path) -> None:
     page = page_of(record(result=result(baseline={"macs": 0.0}, result={"macs": 0.0})), tmp_path)
     assert page.row("MACs per sample (analog layers)") == ["0", "0", "-"]
+
+
+def test_unequal_classes_bring_balanced_accuracy_and_a_sentence(tmp_path: Path) -> None:
+    page = page_of(record(result=result(baseline=constant(), result=constant())), tmp_path)
+    assert page.row("test accuracy") == ["92.31 %", "92.31 %", "+0.00 points"]
+    assert page.row("balanced test accuracy") == ["50.00 %", "50.00 %", ""]
+    assert page.row("largest class (test)") == page.row("largest class (validation)") == ["92.31 %", "92.31 %", ""]
+    said = "No better on test data than always answering the largest class (92.31% of the samples), within two standard"
+    assert f"{said} errors: dense and result." in page.text
+    assert "largest class" not in page_of(record(), tmp_path).text
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("dense", [0.0, 0.25])
+def test_a_dense_network_that_hardly_spikes_on_test_data_is_not_divided_by(dense: float, tmp_path: Path) -> None:
+    page = page_of(record(result=result(baseline={"synops": dense}, budget={"met": False})), tmp_path)
+    assert page.row("SynOps per sample (test)") == ["0", "960", "-"]
+    assert "what was measured is no share of anything, as the dense network hardly spikes on test data" in page.text
 
 
 def verdict_of(page: Page) -> str:

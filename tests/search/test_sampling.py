@@ -270,6 +270,23 @@ def test_a_sample_is_on_disk_before_the_next_one_is_begun(tmp_path: Path) -> Non
     assert sorted(file.name for file in (tmp_path / "samples").iterdir()) == ["000.json", "001.json"]
 
 
+@pytest.mark.parametrize(("silent_at", "when"), [(0, "before"), (7, "after")])
+def test_networks_that_pruning_or_fine_tuning_silences_are_refused_before_all_are_fine_tuned(
+    silent_at: int, when: str, tmp_path: Path
+) -> None:
+    class Silenced(FakeTask):
+        def measure_validation(self, network: FakeNetwork) -> Evaluation:
+            found = super().measure_validation(network)
+            share = 0.004 if network.epochs == silent_at else 1.0
+            return dataclasses.replace(found, synops=dataclasses.replace(found.synops, total=share * DENSE))
+
+    of = evaluator()
+    cast(FakeEvaluator, of).task = Silenced(of.task.config)
+    with pytest.raises(SearchError, match=f"Pruned networks hardly spike {when} fine-tuning: .* over 3, where about"):
+        sampling(of, tmp_path).until_tight(lambda sample: None)
+    assert [what for what, _ in log(of)].count("train") == 3  # of four
+
+
 def test_every_sample_has_checkpoints_of_its_own_until_it_is_on_disk(tmp_path: Path) -> None:
     of = evaluator()
     sampling(of, tmp_path).take(range(3), lambda sample: None)
@@ -295,11 +312,15 @@ def test_a_broken_sample_is_one_sentence_that_names_its_file(text: str, found: s
         sampling(evaluator(), tmp_path).take(range(2), lambda sample: None)
 
 
-def test_an_unknown_field_of_a_sample_is_one_sentence(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("changed", "found"),
+    [({"loss": 1.0}, "loss"), ({"pre": None}, "pre is None"), ({"post": "much"}, "post is 'much'")],
+)
+def test_a_wrong_field_of_a_sample_is_one_sentence(changed: dict[str, object], found: str, tmp_path: Path) -> None:
     sampling(evaluator(), tmp_path).take(range(1), lambda sample: None)
     file = tmp_path / "samples" / "000.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | {"loss": 1.0}))
-    with pytest.raises(SearchError, match=r"000\.json is no sample .*loss"):
+    file.write_text(json.dumps(json.loads(file.read_text()) | changed))
+    with pytest.raises(SearchError, match=rf"000\.json is no sample .*{found}"):
         sampling(evaluator(), tmp_path).take(range(1), lambda sample: None)
 
 

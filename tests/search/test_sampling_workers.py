@@ -1,6 +1,7 @@
-"""Samples that worker processes take equal those of the main process, on the embedded digits."""
+"""Samples that worker processes take, one of them killed, equal those of the main process, on the embedded digits."""
 
 import dataclasses
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from search.sampling import Sampling
 from search.sampling import draw_widths
 from search.space import build_context
 from search.task import SearchTask
+from tests.search.killed_workers import one_worker_killed
 
 SETTINGS = (
     "data.train_samples=100",
@@ -30,7 +32,7 @@ SETTINGS = (
 
 
 @pytest.mark.slow
-def test_two_workers_take_the_same_samples_as_one(tmp_path: Path) -> None:
+def test_two_workers_of_which_one_is_killed_take_the_same_samples_as_one(tmp_path: Path) -> None:
     taken: dict[int, list[Sample]] = {}
     for workers in (1, 2):
         task = SearchTask(load_config([*SETTINGS, f"estimator.workers={workers}"]))
@@ -40,7 +42,9 @@ def test_two_workers_take_the_same_samples_as_one(tmp_path: Path) -> None:
         evaluator = baseline.evaluator(task)
         full, low, cost = context.full, context.low, context.cost
         widths = draw_widths(3, seed=0, full=full, low=low, cost=cost, fraction=budget.fraction)
-        with Sampling(evaluator, widths, budget, tmp_path / "dense", tmp_path / f"samples-{workers}") as sampling:
+        folder = tmp_path / f"samples-{workers}"
+        kill = one_worker_killed(when=lambda: list(folder.glob("*-training"))) if workers > 1 else nullcontext()  # noqa: B023
+        with kill, Sampling(evaluator, widths, budget, tmp_path / "dense", folder) as sampling:
             found = sampling.take(range(3), lambda sample: None)
         taken[workers] = [dataclasses.replace(sample, seconds=0.0) for sample in found]
     assert taken[1] == taken[2]

@@ -1,5 +1,6 @@
 """What a strategy may know, worked by hand on a toy: two groups of 10 and 20 channels, each channel costs 1 or 2."""
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -101,6 +102,59 @@ def test_a_budget_out_of_the_estimators_reach_asks_for_the_smallest_network() ->
     estimator = LinearEstimator().fit([10.0, 20.0, 30.0], [110.0, 120.0, 130.0])
     refined = refine_target_cost(context(), samples([[4, 10]], [24.0]), estimator, BUDGET)
     assert refined.target_cost == 5.0
+
+
+@pytest.mark.parametrize("pre", [[0.0, 0.0], [0.1, 0.2]])
+def test_samples_that_hardly_spike_are_refused_and_not_divided_by(pre: list[float]) -> None:
+    """Static 24 and 40, so that 0.1 and 0.2 are less than a hundredth of what they should be."""
+    taken, estimator = samples([[4, 10], [8, 16]], pre), RatioEstimator().fit([10.0, 20.0], [5.0, 10.0])
+    with pytest.raises(
+        SearchError, match=r"Pruned networks hardly spike before .* over 2, where about 32 were expected"
+    ):
+        refine_target_cost(context(), taken, estimator, BUDGET)
+
+
+def test_a_single_silent_sample_is_no_reason_to_refuse_the_others() -> None:
+    taken, estimator = samples([[4, 10], [8, 16]], [0.0, 40.0]), RatioEstimator().fit([10.0, 20.0], [10.0, 20.0])
+    refined = refine_target_cost(context(), taken, estimator, BUDGET)
+    assert refined.target_cost == pytest.approx(25.0 * (24.0**2 + 40.0**2) / (40.0 * 40.0))
+
+
+def test_the_target_is_something_to_divide_by_where_the_smallest_network_costs_nothing() -> None:
+    """After = before + 100: nothing meets 25, and static cost says that one channel of each group is free."""
+    free = np.concatenate([[0.0] * 3, np.arange(1.0, 19.0)])
+    known = dataclasses.replace(context(), cost=CostModel({"b": LayerCost(0.0, {1: free}, 1.0, {})}))
+    estimator = LinearEstimator().fit([10.0, 20.0, 30.0], [110.0, 120.0, 130.0])
+    refined = refine_target_cost(known, samples([[4, 10]], [8.0]), estimator, BUDGET)
+    assert refined.least_cost == 0.0
+    assert refined.target_cost == pytest.approx(0.018)  # a thousandth of the dense network's 18
+    assert np.isfinite(refined.dynamic_features(1, [0.5])).all()
+
+
+@pytest.mark.parametrize(
+    ("threshold", "why"), [(1e3, "it causes no SynOps at all"), (1.0, "its last layer, classifier, gets 0 operations")]
+)
+def test_a_dense_network_that_hardly_spikes_is_refused_before_anything_is_sampled(threshold: float, why: str) -> None:
+    """With a threshold of 1 the first neurons spike; those behind them are silenced, as in a network of many layers."""
+    network, (x_NCHW, y_N) = tiny_vgg(threshold=threshold), images(12)
+    for norm in [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)][1:]:
+        nn.init.constant_(norm.bias, -100.0)
+    measured = evaluate(network, loader(x_NCHW, y_N, batch_size=4), time_steps=2)
+    plan = ChannelPlan.trace(network, x_NCHW[:1].expand(2, 1, 1, 4, 4))
+    baseline = Baseline(network, measured, plan, channel_scores("l1", network, plan, seed=0), "l1", seconds=0.0)
+    with pytest.raises(SearchError, match=rf"The dense network hardly spikes on validation data: {why}.* train it"):
+        build_context(baseline, Budget(target=0.5, baseline=1.0), low=0.1, evaluations=1)
+
+
+def test_a_single_validation_sample_is_refused() -> None:
+    """Its standard error is NaN, so that no measurement would ever meet a budget."""
+    network, (x_NCHW, y_N) = tiny_vgg(), images(1)
+    measured = evaluate(network, loader(x_NCHW, y_N, batch_size=1), time_steps=2)
+    plan = ChannelPlan.trace(network, x_NCHW.expand(2, 1, 1, 4, 4))
+    baseline = Baseline(network, measured, plan, channel_scores("l1", network, plan, seed=0), "l1", seconds=0.0)
+    budget = Budget.of(measured.synops.total, fraction=0.5, synops=None)
+    with pytest.raises(SearchError, match=r"of one validation sample there are none\. Give more"):
+        build_context(baseline, budget, low=0.1, evaluations=1)
 
 
 def test_widths_must_be_as_many_as_groups() -> None:

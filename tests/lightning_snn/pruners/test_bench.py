@@ -80,6 +80,15 @@ def test_the_switches_decide_what_counts() -> None:
     assert added.dense_synops == pytest.approx(apart.dense_synops + first)
 
 
+def test_a_dense_network_that_hardly_spikes_is_refused() -> None:
+    """Nothing reaches its classifier, though layers before it spike."""
+    dense, bench = dense_network(), make_bench()
+    last = [module for module in dense.modules() if isinstance(module, torch.nn.BatchNorm2d)][-1]
+    torch.nn.init.constant_(last.bias, -100.0)
+    with pytest.raises(PruningError, match="hardly spikes on training data: its last layer, classifier, gets 0 "):
+        Bench.of(dense, batches=bench.batches, example=bench.example, seed=0)
+
+
 class Priced(Bench):
     """A network of ``n`` features costs n SynOps."""
 

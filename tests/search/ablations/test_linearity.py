@@ -36,6 +36,16 @@ def test_layers_drift_by_their_own_factors() -> None:
     assert drifts["b"] == pytest.approx((1.5, 0.0))
 
 
+def test_layers_that_hardly_spike_have_no_drift() -> None:
+    """Layer a of 1,000 SynOps has 0.4 operations in the second sample before fine-tuning."""
+    drifts = linearity.layer_drifts(pool([0.4, 0.001, 0.0], [0.4, 0.5, 0.5]))
+    assert drifts == {"a": pytest.approx((0.5, 0.0)), "b": pytest.approx((1.5, 0.0))}
+    assert linearity.layer_drifts(pool([0.001, 0.0, 0.0], [0.4, 0.5, 0.5])) == {}
+    usual = linearity.Diagnosis(0.01, 0.01, 0.02, 0.99, 0.1, 0.01)
+    shown = {"usual": pool([0.4, 0.5, 0.6], [0.4, 0.5, 0.6])}
+    assert "single layers" not in linearity.conclude({"usual": [usual] * 2}, [{}, {}], shown).conclusion
+
+
 def test_linearity_is_judged_by_condition() -> None:
     pre = [0.4, 0.5, 0.6, 0.7]
     usual = linearity.Diagnosis(0.01, 0.01, 0.02, 0.99, 0.1, 0.01)

@@ -1,6 +1,8 @@
 """In which order searches are carried out, and what is waited for; that they are is seen in ``test_run.py``."""
 
 import threading
+from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,9 @@ from search import pipeline
 from search.comparison import execution
 from search.comparison.execution import spread_out
 from search.comparison.execution import stage_in
+from search.comparison.plan import Planned
 from search.comparison.plan import plan_runs
+from search.workers import Workers
 
 
 def test_different_dense_networks_come_first() -> None:
@@ -64,6 +68,25 @@ def test_a_search_that_another_comparison_works_on_is_waited_for(
     other = threading.Thread(target=other_comparison)
     other.start()
     held.wait(10.0)
-    assert execution._search(planned.config, tmp_path / "log") is None
+    assert execution._search(tmp_path, planned) is None
     other.join()
     assert len(tried) == 2
+
+
+def test_a_search_that_ends_every_process_has_failed_and_the_others_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That processes are started anew, and end so, is seen in ``test_workers.py``."""
+
+    class Lost(Workers[Planned, str | None]):
+        def each(self, jobs: Sequence[Planned], look: Any = None) -> Iterator[tuple[Planned, str | None]]:
+            yield jobs[0], self._give_up(jobs[0], "SIGKILL")
+            yield jobs[1], None
+
+    planned = plan_runs([f"runs={tmp_path}"], {"random": ("strategy=random",)}, targets=[0.5], seeds=[0, 1])
+    monkeypatch.setattr(execution, "Workers", Lost)
+    with Reporter(Console(quiet=True)) as reporter, reporter.phase("searches") as phase:
+        failed = execution.carry_out(planned, 2, tmp_path / "logs", phase)
+        assert phase.done == 2
+    assert list(failed) == [planned[0].title]
+    assert failed[planned[0].title].startswith("Its process was ended again and again, at last working alone (SIGKILL)")

@@ -83,3 +83,22 @@ def test_every_table_names_the_searches_that_it_lacks() -> None:
     assert said in markdown(comparison)
     assert said in latex(comparison)
     assert "Without a result" not in legend(made(OUTCOMES))
+
+
+def test_unequal_classes_have_a_column_and_a_sentence() -> None:
+    shares = {"test_accuracy": 0.9231, "largest_class": 0.9231}
+    one = outcome("random", 0, 0.9, **shares, balanced_test_accuracy=0.5, beats_largest_class=False)
+    two = outcome("ddpg", 0, 0.9, **shares, balanced_test_accuracy=0.75, beats_largest_class=True)
+    head, rows = cells(made([one, two]))
+    assert [row[head.index("balanced test, %")] for row in rows] == ["50.00", "75.00"]
+    said = "Always answering the largest class is right for 92.31 % of the test samples; 1 of 2 results is no better"
+    assert said in legend(made([one, two]))
+    assert "balanced test" in latex(made([one, two]))
+    assert "balanced test, %" not in cells(made(OUTCOMES))[0]
+    assert "largest class" not in legend(made(OUTCOMES))
+
+
+def test_a_share_of_too_little_is_an_empty_cell() -> None:
+    """Of a dense network that hardly spikes on test data."""
+    head, rows = cells(made([outcome("random", 0, 0.4, synops=math.nan, violation=math.nan)]))
+    assert [rows[0][head.index(name)] for name in ("SynOps, %", "violation, %")] == ["", ""]

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import optuna
 import pytest
 import torch
@@ -10,6 +11,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from search.budget import widths_of
+from search.cost import CostModel
+from search.cost import LayerCost
 from search.errors import SearchError
 from search.strategies import build_strategy
 from search.strategies.gradient import _gated_cost
@@ -50,6 +53,16 @@ def test_the_multiplier_brings_the_widths_to_the_budget(seed: int) -> None:
         costs.append(context.cost(widths_of(ratios, context.full)) / context.target_cost)
     assert costs[0] > 1.5
     assert sum(costs[-20:]) / 20 == pytest.approx(1.0, abs=0.1)
+
+
+def test_a_cost_that_no_group_changes_is_not_divided_by() -> None:
+    """Channels that never spiked on validation data cost nothing; the loss alone moves the gates then."""
+    free = {group: np.zeros(width + 1) for group, width in enumerate(WIDTHS.values())}
+    context = replace(network_context(), cost=CostModel({"head": LayerCost(5.0, free, 1.0, {})}), target_cost=4.0)
+    study = optuna.create_study(sampler=build_strategy("gradient", seed=0, context=context))
+    study.optimize(lambda trial: sum(trial.suggest_float(name, 0.1, 1.0) for name in WIDTHS), n_trials=3)
+    assert all(0.1 <= ratio <= 1.0 for trial in study.trials for ratio in trial.params.values())
+    assert len({tuple(trial.params.values()) for trial in study.trials}) == 3
 
 
 @pytest.mark.parametrize("wrong", [{"steps": 0}, {"rate": 0.0}, {"softness": -1.0}])

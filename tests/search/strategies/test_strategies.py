@@ -217,6 +217,15 @@ def test_l1_normalises_each_group() -> None:
         assert kept("l1", by_hand(target)) == expected
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", ["slimming", "sca", "l1"])
+def test_a_group_whose_scores_are_all_0_loses_its_channels_first(name: str) -> None:
+    """By activity, a layer that never fires; a mean of 0 is not divided by."""
+    context = by_hand(31.0)
+    silent = replace(context, scores={**context.scores, "large": np.zeros(5)})
+    assert kept(name, silent) == [4, 1]
+
+
 @pytest.mark.parametrize("name", ["slimming", "sca"])
 def test_tied_channels_rank_by_the_mean_over_their_layers(name: str) -> None:
     context = by_hand(53.0)

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable
 from collections.abc import Sequence
 from types import FrameType
+from typing import TextIO
 
 from conf.schema import ConfigError
 from datamodules.errors import DataError
@@ -50,7 +51,7 @@ def run_command(
     given = sys.argv[1:] if arguments is None else arguments
     arguments = [argument for argument in given if argument != DEBUG]
     before = signal.signal(signal.SIGTERM, _terminate)
-    formatter, warnings.formatwarning = warnings.formatwarning, _say_warning
+    show, warnings.showwarning = warnings.showwarning, _say_warning  # the formatter alone is replaced by Lightning
     try:
         if {"-h", "--help", "help"} & set(arguments):
             print(help_text(), flush=True)
@@ -73,7 +74,7 @@ def run_command(
         return _ended("Terminated", after_interrupt, signal.SIGTERM)
     finally:
         signal.signal(signal.SIGTERM, before)
-        warnings.formatwarning = formatter
+        warnings.showwarning = show
 
 
 def is_first_process(devices: int) -> bool:
@@ -98,10 +99,15 @@ def _ended(how: str, what_now: str, number: signal.Signals) -> int:
 
 
 def _say_warning(
-    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
-) -> str:
-    """Return a warning as a user reads it: the place in the source says nothing to them."""
-    return f"warning: {' '.join(str(message).split())}\n"
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Print a warning as a user reads it: the place in the source says nothing to them."""
+    print(f"warning: {' '.join(str(message).split())}", file=file or sys.stderr, flush=True)
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

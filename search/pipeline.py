@@ -16,6 +16,7 @@ from rich.console import Console
 from torch import nn
 
 from conf.schema import SearchConfig
+from lightning_snn.artifact import digest_of_artifact
 from lightning_snn.artifact import save_artifact
 from lightning_snn.files import locked
 from lightning_snn.files import write_json
@@ -166,7 +167,8 @@ def search(objective: Objective, run: RunFolder, reporter: Reporter, tracker: Tr
     config = objective.evaluator.task.config
     strategy = config.strategy
     sampler = build_strategy(strategy.name, seed=config.seed, context=objective.context, **strategy.options)
-    about = describe_study(config, objective.budget)
+    dense, _ = shared_folders(config)
+    about = describe_study(config, objective.budget, digest_of_artifact(dense / "network"))
     study = RecordedStudy(run.path / "study.db", sampler=sampler, space=objective.context.space, about=about)
     check_attributes(study.trials, run.path / "study.db")
     for count, trial in enumerate(study.trials, 1):  # recorded before this start

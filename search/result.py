@@ -169,8 +169,14 @@ def notes(result: Mapping[str, Any]) -> str:
     return " ".join(filter(None, parts))
 
 
-def describe_study(config: SearchConfig, budget: Budget) -> dict[str, Any]:
-    """Return what tells one study from another in Optuna's own tools; SynOps are those on validation data."""
+def describe_study(config: SearchConfig, budget: Budget, dense: str) -> dict[str, Any]:
+    """Return what tells one study from another, here and in Optuna's own tools.
+
+    Args:
+        config: Of the search.
+        budget: In SynOps on validation data.
+        dense: Digest of the dense network: trials of one are none of another.
+    """
     return {
         "strategy": config.strategy.name,
         "data": config.data.name,
@@ -178,4 +184,5 @@ def describe_study(config: SearchConfig, budget: Budget) -> dict[str, Any]:
         "seed": config.seed,
         "target_synops": budget.target,
         "dense_synops": budget.baseline,
+        "dense_network": dense,
     }

@@ -25,6 +25,7 @@ from scipy.stats import qmc
 
 from conf.schema import EstimatorConfig
 from conf.schema import SearchConfig
+from lightning_snn.artifact import digest_of_artifact
 from lightning_snn.files import read_json
 from lightning_snn.files import write_json
 from lightning_snn.seeds import seed_for
@@ -64,6 +65,8 @@ class Sample:
     """What it took in the process that finished it."""
     layers: dict[str, tuple[float, float]] = field(default_factory=dict)
     """Operations of each layer before and after."""
+    dense: str = ""
+    """Digest of the dense network that it was pruned from; empty: it was not recorded."""
 
     @classmethod
     def of(cls, values: Any) -> Self:
@@ -160,7 +163,7 @@ class Sampling:
         """
         self._config = evaluator.task.config.estimator
         self._evaluator, self._widths, self._budget = evaluator, widths, budget
-        self._folder = folder
+        self._folder, self._dense = folder, digest_of_artifact(dense / "network")
         work = partial(_take_in_worker, evaluator.task.config, dense)
         self._workers = Workers(self._config.workers, work, _give_up)
 
@@ -199,13 +202,14 @@ class Sampling:
         done: dict[int, Sample] = {}
         missing = []
         for index in indices:
-            file = self._folder / f"{index:03d}.json"
-            if file.exists():
-                done[index] = _read(file)
-                on_sample(done[index])
+            sample = self._on_disk(index)
+            if sample is not None:
+                done[index] = sample
+                on_sample(sample)
             else:
                 missing.append((self._widths[index], index, self._checkpoints(index)))
-        for sample in self._take_each(missing):
+        for taken in self._take_each(missing):
+            sample = dataclasses.replace(taken, dense=self._dense)
             write_json(self._folder / f"{sample.index:03d}.json", dataclasses.asdict(sample))
             shutil.rmtree(self._checkpoints(sample.index), ignore_errors=True)
             done[sample.index] = sample
@@ -215,6 +219,18 @@ class Sampling:
                 refuse_silent([each.pre for each in done.values()], expected)
                 refuse_silent([each.post for each in done.values()], expected, is_tuned=True)
         return [done[index] for index in indices]
+
+    def _on_disk(self, index: int) -> Sample | None:
+        """Return a sample that was taken earlier; None where there is none, or it is of other networks than this one.
+
+        They differ where the dense network was deleted and came out otherwise, or another version draws other widths.
+        """
+        file = self._folder / f"{index:03d}.json"
+        sample = _read(file) if file.exists() else None
+        if sample is None or (sample.dense, sample.widths) == (self._dense, list(self._widths[index])):
+            return sample
+        shutil.rmtree(self._checkpoints(index), ignore_errors=True)
+        return None
 
     def _checkpoints(self, index: int) -> Path:
         return self._folder / f"{index:03d}-training"

@@ -177,7 +177,7 @@ def write_run(folder: Path, config: SearchConfig, found: dict[str, Any]) -> Path
         folder / "study.db",
         sampler=RandomSampler(seed=0),
         space=trial(0).distributions,
-        about=describe_study(config, BUDGET),
+        about=describe_study(config, BUDGET, "a digest"),
     )
     study.optimize(lambda params: Outcome(0.7, -0.1, trial(0, upper=480.0).user_attrs), 1)
     return folder

@@ -56,9 +56,10 @@ def test_other_tools_are_told_what_the_study_is_about(run: Path) -> None:
         "seed": 3,
         "target_synops": 500.0,
         "dense_synops": 1000.0,
+        "dense_network": "a digest",
     }
     own = SearchConfig(network=NetworkConfig(_target_="my_package.nets.MyNet"))
-    assert describe_study(own, BUDGET)["network"] == "MyNet"
+    assert describe_study(own, BUDGET, "")["network"] == "MyNet"
 
 
 @pytest.mark.parametrize("changed", [{"schema": 99}, {"schema": None}], ids=lambda changed: str(changed))

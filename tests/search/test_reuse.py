@@ -21,6 +21,8 @@ from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 from rich.console import Console
+from safetensors.torch import load_file
+from safetensors.torch import save_file
 
 from conf.schema import ContentConfig
 from lightning_snn.errors import RunError
@@ -294,3 +296,17 @@ def test_a_run_of_an_earlier_version_is_shown_with_a_word_and_goes_on_no_more(
         world.run(runs, "--name", "mine")
     assert world.run(runs) == first[1], "made anew, beside the old one"
     assert read_json(next(path for path in runs.glob("event_folder-*") if path != old) / "settings.json")["content"]
+
+
+def test_trials_of_one_dense_network_are_not_gone_on_with_on_another(
+    first: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    """Where it was deleted and came out otherwise, on another machine say."""
+    shutil.copytree(first[0], tmp_path / "copy")
+    world, runs = World(tmp_path / "copy" / "world"), tmp_path / "copy" / "runs"
+    (weights,) = runs.glob("_shared/*/network/model.safetensors")
+    (runs / "mine" / "result.json").unlink()
+    tensors = load_file(weights)
+    save_file({name: 1.01 * tensors[name] if name.endswith("5.bias") else tensors[name] for name in tensors}, weights)
+    with pytest.raises(RunError, match=r"study\.db is the record of another search: dense_network is"):
+        world.run(runs, "--name", "mine")

@@ -20,7 +20,11 @@ from hypothesis import strategies as st
 from conf.schema import EstimatorConfig
 from conf.schema import SearchConfig
 from conf.schema import TrainingConfig
+from lightning_snn.artifact import ARCHITECTURE
+from lightning_snn.artifact import FORMAT
+from lightning_snn.artifact import WEIGHTS
 from lightning_snn.errors import RunError
+from lightning_snn.files import write_json
 from lightning_snn.inference import Evaluation
 from lightning_snn.synops import SynOpsReport
 from search.budget import Budget
@@ -108,7 +112,18 @@ def log(of: Evaluator) -> list[tuple[str, int]]:
     return cast(FakeTask, of.task).log
 
 
+def dense_network(folder: Path, weights: bytes) -> None:
+    """Leave what counts of a dense network on disk."""
+    write_json(
+        folder / "network" / ARCHITECTURE,
+        {"format": FORMAT, "family": None, "arguments": {}, "widths": {}, "example_shape": []},
+    )
+    (folder / "network" / WEIGHTS).write_bytes(weights)
+
+
 def sampling(of: Evaluator, folder: Path, kind: type[Sampling] = Sampling) -> Sampling:
+    if not (folder / "dense").exists():
+        dense_network(folder / "dense", b"weights")
     return kind(of, drawn(of.task.config.estimator.max_samples), BUDGET, folder / "dense", folder / "samples")
 
 
@@ -256,6 +271,20 @@ def test_samples_are_taken_once_and_read_from_their_files_after(tmp_path: Path) 
     assert second[:3] == first
     assert sorted(seen) == [0, 1, 2, 3, 4]
     assert [what for what, _ in log(again)].count("train") == 2  # the fourth and the fifth
+
+
+def test_samples_of_another_dense_network_or_of_other_widths_are_taken_anew(tmp_path: Path) -> None:
+    first = sampling(evaluator(), tmp_path).take(range(3), lambda sample: None)
+    file = tmp_path / "samples" / "001.json"
+    write_json(file, dataclasses.asdict(dataclasses.replace(first[1], widths=[1, 1, 1], post=0.0)))
+    again = evaluator()
+    second = sampling(again, tmp_path).take(range(3), lambda sample: None)
+    assert [(each.widths, each.post) for each in second] == [(each.widths, each.post) for each in first]
+    assert [what for what, _ in log(again)].count("train") == 1
+    dense_network(tmp_path / "dense", b"other weights")
+    later = evaluator()
+    sampling(later, tmp_path).take(range(3), lambda sample: None)
+    assert [what for what, _ in log(later)].count("train") == 3
 
 
 def test_a_sample_is_on_disk_before_the_next_one_is_begun(tmp_path: Path) -> None:

@@ -81,8 +81,8 @@ def fit(
     """
     if not any(parameter.requires_grad for parameter in network.parameters()):
         raise NetworkError(
-            f"All parameters of {type(network).__name__} are frozen, and none can be trained. Leave requires_grad on for "
-            "those that shall learn."
+            f"All parameters of {type(network).__name__} are frozen, and none can be trained. Leave requires_grad on "
+            "for those that shall learn."
         )
     classifier = SpikingClassifier(network, num_classes=num_classes, time_steps=time_steps, seed=seed, **recipe)
     callbacks = [*callbacks, _KeepSigterm()]

@@ -127,7 +127,7 @@ def build_context(
     if too_little is not None:
         raise SearchError(
             f"The dense network hardly spikes on validation data: {too_little}. That is too little to take a share of; "
-            "train it longer (training.epochs), or lower network.options.threshold."
+            "train it longer (training.epochs; batch norms settle over dozens of batches), or lower its threshold."
         )
     order = keep_order(baseline.scores)
     cost = measure_cost_model(baseline.network, baseline.plan, baseline.validation.synops, order)

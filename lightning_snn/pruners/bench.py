@@ -99,7 +99,7 @@ def refuse_silent(report: SynOpsReport) -> None:
     if too_little is not None:
         raise PruningError(
             f"The dense network hardly spikes on training data: {too_little}. That is too little to prune a share of; "
-            "train it longer (training.epochs), or lower network.options.threshold."
+            "train it longer (training.epochs; batch norms settle over dozens of batches), or lower its threshold."
         )
 
 

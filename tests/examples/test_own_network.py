@@ -22,9 +22,9 @@ FOLDER = Path(__file__).resolve().parents[2] / "examples" / "own_network"
 SETTINGS = {
     "threads": 1,
     "data.train_samples": 200,
-    "data.batch_size": 50,
+    "data.batch_size": 20,
     "network.time_steps": 2,
-    "training.epochs": 4,
+    "training.epochs": 6,
     "finetuning.epochs": 1,
     "space.low": 0.2,
     "space.recalibration_batches": 1,

@@ -1,6 +1,5 @@
 """Records that are damaged, locked or somebody else's: a sentence, and not a byte of them changed."""
 
-import functools
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -124,7 +123,12 @@ def test_a_record_that_another_process_holds_is_one_sentence_before_and_in_the_s
 ) -> None:
     file = tmp_path / "study.db"
     file.write_bytes(recorded)
-    monkeypatch.setattr(sqlite3, "connect", functools.partial(sqlite3.connect, timeout=0.05))
+    connect = sqlite3.connect
+    monkeypatch.setattr(optuna.storages._rdb.storage.time, "sleep", lambda seconds: None)  # it tries again and again
+    for module in ("sqlite3", "sqlite3.dbapi2"):  # ours, and SQLAlchemy's
+        monkeypatch.setattr(
+            f"{module}.connect", lambda *given, **options: connect(*given, **options | {"timeout": 0.05})
+        )
     study = open_study(file)
     with closing(sqlite3.connect(file, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
+from lightning_snn._modes import evaluating
 from lightning_snn._step_mode import step_mode
 from lightning_snn._user_code import is_statement_of_user
 from lightning_snn._user_code import said
@@ -33,7 +34,7 @@ SHAPES: Final = re.compile(r"\b(shapes?|sizes?|dim(ension)?s?|channels|contain \
 
 
 def check_network(network: nn.Module, example: Tensor, classes: int) -> None:
-    """Run a copy of a network on the CPU, in evaluation mode, and in training mode with gradients.
+    """Run a network on the CPU in evaluation mode, and a copy of it in training mode with gradients.
 
     Args:
         network: Left as it is.
@@ -51,19 +52,18 @@ def check_network(network: nn.Module, example: Tensor, classes: int) -> None:
             f"{name} has no spiking neurons. Take those of spikingjelly.activation_based.neuron, or give your own one "
             "of SpikingJelly's surrogate functions."
         )
-    functional.reset_net(network)
-    with user_code(name, "Networks are copied: keep no tensor that was computed with gradients, nor an open file."):
-        copied = copy.deepcopy(network)
     try:
         with torch.random.fork_rng(devices=[]):
-            with torch.no_grad():
-                logits_TBK = run_network(copied.eval(), example)
+            with evaluating(network), torch.no_grad():  # first, as old weight norms can only be copied after it
+                logits_TBK = run_network(network, example)
+            with user_code(name, "Networks are copied: keep no tensor with a history of gradients, nor an open file."):
+                copied = copy.deepcopy(network)
             if logits_TBK.shape[-1] == classes:
                 logits_TBK = run_network(copied.train(), example)
     except MemoryError:
         raise
     except (Exception, SystemExit) as error:  # a user's forward can raise anything
-        if mode == "s" and _takes_all_steps(copied, example, classes):
+        if mode == "s" and _takes_all_steps(network, example, classes):
             raise NetworkError(
                 f"{name} loops over time steps itself, around single-step layers. Supported are both without the loop: "
                 "forward takes one step, [B, C, H, W], and is called T times, or functional.set_step_mode(network, "
@@ -144,8 +144,8 @@ def _takes_all_steps(network: nn.Module, example: Tensor, classes: int) -> bool:
     """Tell whether a network of single-step layers takes all time steps at once, and so loops over them."""
     functional.reset_net(network)
     try:
-        with torch.no_grad():
-            found = network.eval()(example)
+        with evaluating(network), torch.no_grad():
+            found = network(example)
     except Exception:  # then it does not
         return False
     steps, batch = example.shape[:2]

@@ -90,7 +90,7 @@ class Task:
             self.config = dataclasses.replace(config, content=found)
 
     def check(self, network: nn.Module) -> None:
-        """Run a copy of a network on the CPU, in evaluation and in training, on a few examples.
+        """Run a network on the CPU, and a copy of it in training, on a few examples.
 
         Raises:
             NetworkError: If it does not take the data, or has not one logit a class, or raises anything.

@@ -12,6 +12,7 @@ from spikingjelly.activation_based import neuron
 from spikingjelly.activation_based import surrogate
 from torch import Tensor
 from torch import nn
+from torch.nn.utils import weight_norm
 
 from lightning_snn._network_check import check_network
 from lightning_snn.errors import NetworkError
@@ -133,7 +134,9 @@ def test_what_is_wrong_is_one_sentence(network: nn.Module, message: str) -> None
 def test_a_network_that_cannot_be_copied_is_told_why() -> None:
     network = Own()
     network.kept = network.get_parameter("body.conv.weight") * 2  # a tensor with a history
-    with pytest.raises(NetworkError, match=r"Own raised RuntimeError: Only Tensors .* Networks are copied: keep no"):
+    with pytest.raises(
+        NetworkError, match=r"Own raised RuntimeError: Only Tensors .* Networks are copied: keep no tensor"
+    ):
         check_network(network, EXAMPLE, CLASSES)
 
 
@@ -156,6 +159,7 @@ class OwnNeuron(neuron.LIFNode):
         Own(lif=neuron.PSN(4)),
         Own(lif=OwnNeuron(surrogate_function=surrogate.ATan())),
         Own().requires_grad_(False),
+        Own(conv=weight_norm(layer.Conv2d(1, 2, 3, padding=1))),
     ],
 )
 @pytest.mark.parametrize("steps", [1, 2, 4])

@@ -25,7 +25,7 @@ from tests.lightning_snn.two_processes import notes
 from tests.lightning_snn.two_processes import train_in_two
 from tests.lightning_snn.two_processes import train_well
 
-STEPS, EPOCHS = 3, 2  # steps an epoch: 60 samples, half a process, in batches of 10
+STEPS, EPOCHS, BATCH = 3, 2, 10  # steps an epoch: 60 samples, half a process
 STAGES = 3  # dense, first and second round
 
 
@@ -33,7 +33,7 @@ class Witness(WithDropout):
     """Notes in every training step which weights are not zero; the first process can kill itself."""
 
     def forward(self, x_TBCHW: Tensor) -> Tensor:
-        if self.training and torch.is_grad_enabled():  # no batch norm is being measured
+        if self.training and torch.is_grad_enabled() and x_TBCHW.shape[1] == BATCH:  # not measured, not tried on fewer
             rank = os.environ.get("LOCAL_RANK", "0")
             file = Path(os.environ[LOG]) / f"rank{rank}.jsonl"
             if rank == "0" and file.exists() and str(len(file.read_text().splitlines())) == os.environ.get(KILL):
@@ -54,7 +54,8 @@ class Witness(WithDropout):
 
 def prune(folder: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
     """Run the command in ``folder`` and return how it ended."""
-    settings = ["data.train_samples=60", "data.validation_samples=40", "data.test_samples=40", "data.batch_size=10"]
+    settings = ["data.train_samples=60", "data.validation_samples=40", "data.test_samples=40"]
+    settings += [f"data.batch_size={BATCH}"]
     settings += ["network._target_=tests.lightning_snn.test_prune_run_ddp.Witness", "network.options.width=8"]
     settings += ["network.time_steps=2", f"training.epochs={EPOCHS}", f"finetuning.epochs={EPOCHS}"]
     settings += ["pruning=magnitude", "pruning.options.sparsity=0.75", "pruning.options.rounds=2"]

@@ -78,13 +78,17 @@ class SynOpsReport:
                 f"it causes {self.total:.3g} SynOps per sample, with a standard error of {self.standard_error:.2g} "
                 f"over {self.samples:,} samples"
             )
-        last, layer = list(self.layers.items())[-1]
-        if layer.operations < LEAST_AT_END:
-            return (
-                f"its last layer, {last}, gets {layer.operations:.2g} operations per sample, so that it answers the "
-                "same whatever the input"
-            )
         return None
+
+    def silent_end(self) -> str | None:
+        """Say of a network whose last layer hears hardly anything what that means; None where it hears enough."""
+        last, layer = list(self.layers.items())[-1]
+        if layer.operations >= LEAST_AT_END:
+            return None
+        return (
+            f"its last layer, {last}, gets {layer.operations:.2g} operations per sample, so that it answers the same "
+            "whatever the input"
+        )
 
 
 def summarise(

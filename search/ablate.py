@@ -67,14 +67,14 @@ def _ablate(arguments: Sequence[str]) -> int:
     from search.ablations.finding import write_finding
 
     ablation: Ablation = pkgutil.resolve_name(source)
-    config = identified(config)
     settings = [f"{key}={value}" for key, value in parse_arguments(rest) if key not in OWN]
+    cost = ablation.cost(Setting(config, settings, Path(config.runs)))  # refuses what the question cannot take
+    config = identified(config)
     named = f"{asked}-{config.data.name}-{network_name(config)}"
     name = config.name or f"ablate-{named}-{digest(identity(config))}"
     setting = Setting(config, settings, Path(config.runs) / name)
     console = Console(markup=False)
     torch.set_num_threads(config.threads)
-    cost = ablation.cost(setting)
     whole = {"question": asked, **identity(config)}
     with RunFolder(setting.folder, whole, places(config), QUESTION).open():
         console.print(cost, soft_wrap=True, highlight=False)

@@ -1,6 +1,7 @@
 """The search space: one keep ratio a channel group; and what a strategy may know of the network behind it."""
 
 import copy
+import warnings
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Mapping
@@ -128,6 +129,13 @@ def build_context(
         raise SearchError(
             f"The dense network hardly spikes on validation data: {too_little}. That is too little to take a share of; "
             "train it longer (training.epochs; batch norms settle over dozens of batches), or lower its threshold."
+        )
+    silent_end = baseline.validation.synops.silent_end()
+    if silent_end is not None:
+        warnings.warn(
+            f"The dense network hardly speaks on validation data: {silent_end}. No choice of channels can be judged by "
+            "it; train it longer (training.epochs; batch norms settle over dozens of batches), or lower its threshold.",
+            stacklevel=2,
         )
     order = keep_order(baseline.scores)
     cost = measure_cost_model(baseline.network, baseline.plan, baseline.validation.synops, order)

@@ -20,7 +20,7 @@ CHANNELS, HIDDEN, CLASSES = 4, 6, 3
 
 def lif() -> Any:
     return neuron.LIFNode(
-        tau=2.0, decay_input=False, v_threshold=0.5, detach_reset=True, surrogate_function=surrogate.ATan()
+        tau=2.0, decay_input=False, v_threshold=0.1, detach_reset=True, surrogate_function=surrogate.ATan()
     )
 
 

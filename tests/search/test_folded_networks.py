@@ -18,7 +18,7 @@ SETTINGS = {
     "data.train_samples": 100,
     "data.validation_samples": 60,
     "data.test_samples": 80,
-    "data.batch_size": 32,
+    "data.batch_size": 8,
     "network.time_steps": 2,
     "training.epochs": 1,
     "training.learning_rate": 1e-9,

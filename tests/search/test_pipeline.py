@@ -349,7 +349,7 @@ def test_a_network_that_hardly_spikes_is_refused_before_anything_is_sampled(
     threshold: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     silent = ["--training.epochs", "1", "--network.options.threshold", threshold]
-    assert main([*TINY, "--runs", str(tmp_path), "--strategy", "random", *silent]) == 2
+    assert main(later_wins([*TINY, "--runs", str(tmp_path), "--strategy", "random", *silent])) == 2
     error = capsys.readouterr().err
     assert error.startswith(f"error: {said}")
     assert error.count("\n") == 1

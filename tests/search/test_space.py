@@ -131,19 +131,27 @@ def test_the_target_is_something_to_divide_by_where_the_smallest_network_costs_n
     assert np.isfinite(refined.dynamic_features(1, [0.5])).all()
 
 
-@pytest.mark.parametrize(
-    ("threshold", "why"), [(1e3, "it causes no SynOps at all"), (1.0, "its last layer, classifier, gets 0 operations")]
-)
-def test_a_dense_network_that_hardly_spikes_is_refused_before_anything_is_sampled(threshold: float, why: str) -> None:
+def dead_baseline(threshold: float) -> Baseline:
     """With a threshold of 1 the first neurons spike; those behind them are silenced, as in a network of many layers."""
     network, (x_NCHW, y_N) = tiny_vgg(threshold=threshold), images(12)
     for norm in [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)][1:]:
         nn.init.constant_(norm.bias, -100.0)
     measured = evaluate(network, loader(x_NCHW, y_N, batch_size=4), time_steps=2)
     plan = ChannelPlan.trace(network, x_NCHW[:1].expand(2, 1, 1, 4, 4))
-    baseline = Baseline(network, measured, plan, channel_scores("l1", network, plan, seed=0), "l1", seconds=0.0)
-    with pytest.raises(SearchError, match=rf"The dense network hardly spikes on validation data: {why}.* train it"):
-        build_context(baseline, Budget(target=0.5, baseline=1.0), low=0.1, evaluations=1)
+    return Baseline(network, measured, plan, channel_scores("l1", network, plan, seed=0), "l1", seconds=0.0)
+
+
+def test_a_dense_network_that_hardly_spikes_is_refused_before_anything_is_sampled() -> None:
+    said = r"hardly spikes on validation data: it causes no SynOps at all.* train it"
+    with pytest.raises(SearchError, match=said):
+        build_context(dead_baseline(1e3), Budget(target=0.5, baseline=1.0), low=0.1, evaluations=1)
+
+
+def test_a_dense_network_whose_last_layer_hears_nothing_is_searched_with_a_word() -> None:
+    baseline = dead_baseline(1.0)
+    budget = Budget.of(baseline.validation.synops.total, fraction=0.9, synops=None)
+    with pytest.warns(UserWarning, match="hardly speaks .*: its last layer, classifier, gets 0 operations"):
+        build_context(baseline, budget, low=0.1, evaluations=1)
 
 
 def test_a_single_validation_sample_is_refused() -> None:

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from collections.abc import Mapping
 from pathlib import Path
@@ -76,7 +77,7 @@ def run_name(config: RunConfig, *parts: str) -> str:
 
 def network_name(config: TaskConfig) -> str:
     """Return what a network is called in a few words: its class, where it is one's own."""
-    return (config.network._target_ or config.network.name).rsplit(".", 1)[-1]
+    return re.split("[.:]", config.network._target_ or config.network.name)[-1]
 
 
 def dense_folder(config: RunConfig) -> Path:

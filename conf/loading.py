@@ -18,6 +18,7 @@ from conf.experiment_file import Experiment
 from conf.experiment_file import read_experiment
 from conf.groups import GROUPS
 from conf.groups import check_choice
+from conf.groups import choices
 from conf.identity import leaves
 from conf.schema import AblateConfig
 from conf.schema import CompareConfig
@@ -106,12 +107,13 @@ def load(
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    settings = parse_arguments(arguments)
     groups = groups_of(schema)
-    _refuse_given_twice(settings, groups)
+    given = parse_arguments(arguments)
+    _refuse_given_twice(given, groups)
+    settings = [(_group_named_by(key, groups), value) for key, value in given]
     experiment = _experiment_of(settings)
     said = {key: value for key, value in settings if key in groups and key != "experiment"}
-    picked = {**{group: name for group, name in experiment.picked.items() if group in groups}, **said}
+    picked = {**_picked_in(experiment, groups), **said}
     for group, name in picked.items():
         check_choice(group, name)
     values = _taken(_composed(root, picked), schema, "conf/")
@@ -158,11 +160,27 @@ def _experiment_of(settings: Sequence[Setting]) -> Experiment:
     return Experiment() if named is None else read_experiment(named)
 
 
+def _group_named_by(key: str, groups: Sequence[str]) -> str:
+    """Return ``strategy`` for ``strategy.name``: a name comes with its settings, however it is given."""
+    group = key.removesuffix(".name")
+    return group if group in groups else key
+
+
+def _picked_in(experiment: Experiment, groups: Sequence[str]) -> dict[str, str]:
+    """Return the names of groups that an experiment gives, in its ``defaults`` or as ``strategy: {name: spear}``."""
+    picked = {group: name for group, name in experiment.picked.items() if group in groups}
+    for group in groups:
+        section = experiment.values.get(group)
+        name = section.get("name") if isinstance(section, Mapping) else None
+        if isinstance(name, str) and name in choices(group) and picked.setdefault(group, name) != name:
+            raise ConfigError(f"{experiment.where} names two of {group}, {picked[group]} and {name}. Leave one out.")
+    return picked
+
+
 def _refuse_given_twice(settings: Sequence[Setting], groups: Sequence[str]) -> None:
     given: dict[str, Setting] = {}
     for key, value in settings:
-        meant = key.removesuffix(".name") if key.removesuffix(".name") in groups else key
-        first, before = given.setdefault(meant, (key, value))
+        first, before = given.setdefault(_group_named_by(key, groups), (key, value))
         if before != value:
             raise ConfigError(f"--{first} {before} and --{key} {value} were given both. Leave one out.")
 

@@ -76,7 +76,9 @@ def import_file(config: ImportConfig, console: Console | None = None) -> Path:
     split = data_notes(describe_settings(task))
     said = [import_table(file, match, kept, evaluation), *_at_chance(evaluation, labels), split]
     print_plain(console, "\n\n".join(said))
-    print_plain(console, f"{out} holds the network, for --baseline.artifact {out} or lightning_snn.measure {out}.")
+    target = config.network._target_
+    own = "" if target is None else f", each with --network._target_ {target}"
+    print_plain(console, f"{out} holds the network, for --baseline.artifact {out} or lightning_snn.measure {out}{own}.")
     return out
 
 

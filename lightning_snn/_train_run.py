@@ -83,7 +83,8 @@ def run_training(config: TrainConfig, console: Console | None = None) -> dict[st
             (_carry_out if config.pruning.name == "none" else carry_out_pruning)(task, run, reporter)
     result = run.result()
     print_plain(console, (result_table if config.pruning.name == "none" else pruned_table)(result))
-    console.print(f"{run.path / 'network'} holds the network.", soft_wrap=True, highlight=False)
+    if (run.path / "network").exists():
+        console.print(f"{run.path / 'network'} holds the network.", soft_wrap=True, highlight=False)
     return result
 
 

@@ -30,8 +30,7 @@ def place_of(error: BaseException) -> str | None:
     for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
         file = frame.f_code.co_filename
         if not _is_of_library(file):
-            ours = any(Path(file).resolve().is_relative_to(folder) for folder in OURS)
-            return None if ours else _shown(file, line)
+            return _shown(file, line) if is_of_user(file) else None
     return None
 
 
@@ -67,6 +66,11 @@ def user_code(what: str, mend: str = "") -> Iterator[None]:
         raise
     except (Exception, SystemExit) as error:  # a script that is imported may end the process
         raise NetworkError(f"{what} raised {said(error)}.{mend and f' {mend}'}") from error
+
+
+def is_of_user(file: str) -> bool:
+    """Tell whether a file of code is neither ours nor a library's."""
+    return not _is_of_library(file) and not any(Path(file).resolve().is_relative_to(folder) for folder in OURS)
 
 
 @cache

@@ -8,9 +8,10 @@ from torch import nn
 from conf.identity import digest
 from conf.schema import ContentConfig
 from conf.schema import RunConfig
+from lightning_snn._own_code import digest_of_own_code
 from lightning_snn.artifact import digest_of_artifact
 from lightning_snn.fingerprint import fingerprint
-from lightning_snn.fingerprint import fingerprint_of_values
+from lightning_snn.fingerprint import fingerprint_of_start
 
 
 def find_content(config: RunConfig, samples: str, network: nn.Module, example: Tensor) -> ContentConfig:
@@ -25,9 +26,10 @@ def find_content(config: RunConfig, samples: str, network: nn.Module, example: T
     Raises:
         ArtifactError: If a dense network is given that cannot be read.
     """
-    artifact = config.baseline.artifact
+    artifact, target = config.baseline.artifact, config.network._target_
+    code = None if target is None else digest_of_own_code(network, target.partition(":")[0].rpartition(".")[0])
     return ContentConfig(
         data=samples,
-        network=digest([fingerprint(network, example), fingerprint_of_values(network)]),
+        network=digest([fingerprint(network, example), fingerprint_of_start(network), code]),
         baseline=None if artifact is None else digest_of_artifact(Path(artifact)),
     )

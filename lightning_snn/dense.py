@@ -14,6 +14,7 @@ from conf.schema import ConfigError
 from conf.schema import RunConfig
 from lightning_snn.artifact import read_architecture
 from lightning_snn.artifact import save_artifact
+from lightning_snn.errors import ArtifactError
 from lightning_snn.files import read_json
 from lightning_snn.seeds import seed_for
 from lightning_snn.task import Task
@@ -36,7 +37,8 @@ def obtain_dense(
         accept: Raises where a network that was given cannot be used; nothing is saved then.
 
     Raises:
-        ArtifactError, NetworkError: If a network was given that cannot be loaded, or does not take the data.
+        ArtifactError, NetworkError: If a network was given that cannot be loaded, or does not take the data; or what
+            an earlier run left is damaged.
     """
     config = task.config
     assert isinstance(config, RunConfig)
@@ -52,7 +54,13 @@ def obtain_dense(
             accept(network)
         save_artifact(saved, network.cpu(), task.example, {"seconds": time.perf_counter() - started})
         shutil.rmtree(folder / "training", ignore_errors=True)
-    return task.load(saved)
+    try:
+        return task.load(saved)
+    except ArtifactError as error:
+        raise ArtifactError(
+            f"The dense network that an earlier run left in {saved} cannot be used: delete that folder, and the same "
+            f"command makes it again ({error})"
+        ) from error
 
 
 def train_dense(task: Task, folder: Path, callbacks: Sequence[Callback] = ()) -> nn.Module:

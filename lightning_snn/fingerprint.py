@@ -26,8 +26,8 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from lightning_snn._any_output import run_any_output
 
-SAMPLES: Final = 2
-"""Batch norms need more than one value a channel while they train."""
+LOUD: Final = 32.0
+"""Factor of all weights in a pass of its own: what only large currents and logits meet shows there."""
 
 
 def fingerprint(network: nn.Module, example: Tensor) -> str:
@@ -45,10 +45,11 @@ def fingerprint(network: nn.Module, example: Tensor) -> str:
     return hashlib.sha256(repr((shapes, figures)).encode()).hexdigest()
 
 
-def fingerprint_of_values(network: nn.Module) -> str:
-    """Return a fingerprint of the values that a network starts with: sums over each tensor, to four digits."""
+def fingerprint_of_start(network: nn.Module) -> str:
+    """Return a fingerprint of what a training starts from: sums of each tensor, to four digits, and what learns how."""
     sums = [(name, *_sums(value, digits=4)) for name, value in network.state_dict().items()]
-    return hashlib.sha256(repr(sums).encode()).hexdigest()
+    learns = [(name, each.requires_grad, getattr(each, "_optim", None)) for name, each in network.named_parameters()]
+    return hashlib.sha256(repr((sums, learns)).encode()).hexdigest()
 
 
 def probe_copy(network: nn.Module, dtype: torch.dtype) -> nn.Module:
@@ -86,10 +87,16 @@ def probe_copy(network: nn.Module, dtype: torch.dtype) -> nn.Module:
     return probe
 
 
-def noise_like(example: Tensor, samples: int = SAMPLES) -> Tensor:
-    """Return noise in [0, 1] of the shape of an example, ``[T, samples, C, H, W]``, float64; always the same."""
-    shape = (example.shape[0], samples, *example.shape[2:])
-    return torch.rand(shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+def noise_like(example: Tensor) -> Tensor:
+    """Return noise of the shape of an example, ``[T, 3, C, H, W]``, float64; always the same.
+
+    One sample is uniform in [0, 1], as images are; one in [-3, 3], as they are once normalised; and one of small
+    whole numbers, mostly 0 and up to 24, as counts of events are.
+    """
+    shape = (example.shape[0], *example.shape[2:])
+    generator = torch.Generator().manual_seed(1)
+    images, normal, counts = (torch.rand(shape, generator=generator, dtype=torch.float64) for _ in range(3))
+    return torch.stack([images, 6.0 * normal - 3.0, (25.0 * counts**6).floor()], dim=1)
 
 
 @contextmanager
@@ -106,7 +113,10 @@ def exact(dtype: torch.dtype, seed: int = 0) -> Iterator[None]:
 
 
 def _figures(probe: nn.Module, x_TBCHW: Tensor, digits: int) -> list[Any]:
-    """Return outputs, what each layer puts out in sum, and gradients, in evaluation and in training mode."""
+    """Return outputs, what each layer puts out in sum, and gradients, in evaluation and in training mode.
+
+    And what batch norms store while they train, and outputs where all weights are large.
+    """
     found: list[Any] = []
     parameters = [parameter for parameter in probe.parameters() if parameter.requires_grad]
 
@@ -125,6 +135,12 @@ def _figures(probe: nn.Module, x_TBCHW: Tensor, digits: int) -> list[Any]:
                     towards = torch.rand(output.shape, generator=torch.Generator().manual_seed(2), dtype=output.dtype)
                     gradients: tuple[Any, ...] = torch.autograd.grad(output, parameters, towards, allow_unused=True)
                     found += [None if each is None else _sums(each, digits) for each in gradients]
+        found += [_sums(each, digits) for each in probe.buffers() if each.is_floating_point()]
+        with exact(x_TBCHW.dtype), torch.no_grad():
+            for parameter in parameters:
+                parameter.mul_(LOUD if parameter.ndim > 1 else 1.0)
+            output = run_any_output(probe.eval(), x_TBCHW)
+            found.append(_sums(output, digits))
     finally:
         for handle in handles:
             handle.remove()

@@ -57,8 +57,8 @@ def check_repeatable(network: nn.Module, example: Tensor) -> None:
             "in training mode only, or draw from a torch.Generator that is seeded anew in each forward pass",
         )
     try:
-        both_TBK = probe.run(x_TBCHW)
-        swapped_TBK = probe.run(x_TBCHW.flip(1))
+        both_TBK = probe.run(x_TBCHW[:, :2])
+        swapped_TBK = probe.run(x_TBCHW[:, :2].flip(1))
         again_TBK = probe.run(x_TBCHW[:, :1])
     except Exception as error:  # a user's forward can raise anything
         raise _refusal(

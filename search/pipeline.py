@@ -88,7 +88,8 @@ def run_search(config: SearchConfig, console: Console | None = None) -> dict[str
             _carry_out(task, run, reporter)
     result = run.result()
     console.print(result_table(result))
-    console.print(f"{run.path / 'report.html'} shows the whole run; {run.path / 'best'} holds the network.")
+    held = f"; {run.path / 'best'} holds the network" if (run.path / "best").exists() else ""
+    console.print(f"{run.path / 'report.html'} shows the whole run{held}.")
     return result
 
 

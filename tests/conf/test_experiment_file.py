@@ -198,3 +198,21 @@ def test_a_file_that_is_not_there_is_one_sentence(name: str, message: str) -> No
 @pytest.mark.parametrize("name", ["none", "null"])
 def test_no_experiment_is_one_too(name: str) -> None:
     assert read_experiment(name).values == read_experiment(name).picked == {}
+
+
+def test_a_name_brings_its_settings_however_it_is_given(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("strategy:\n  name: spear\n  evaluations: 30\n")
+    given = [
+        load(SearchConfig, "search", arguments)
+        for arguments in (
+            ["--strategy", "spear", "--strategy.evaluations", "30"],
+            ["--strategy.name", "spear", "--strategy.evaluations", "30"],
+            ["--experiment", str(file)],
+        )
+    ]
+    assert given[0] == given[1] == given[2]
+    assert not given[0].budget.projection
+    file.write_text("defaults:\n  - override /strategy: l1\nstrategy:\n  name: spear\n")
+    with pytest.raises(ConfigError, match="names two of strategy, l1 and spear"):
+        load(SearchConfig, "search", ["--experiment", str(file)])

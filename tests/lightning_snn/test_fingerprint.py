@@ -14,7 +14,7 @@ from torch import Tensor
 from torch import nn
 
 from lightning_snn.fingerprint import fingerprint
-from lightning_snn.fingerprint import fingerprint_of_values
+from lightning_snn.fingerprint import fingerprint_of_start
 from lightning_snn.memory_format import channels_last
 from lightning_snn.networks import build_network
 from tests.lightning_snn.tiny import residual
@@ -36,12 +36,14 @@ class Net(nn.Module):
         pool: Callable[[int], nn.Module] = layer.MaxPool2d,
         last: Callable[[Tensor], Tensor] = lambda logits: logits,
         dropout: float = 0.0,
+        first: Callable[[Tensor], Tensor] = lambda x: x,
+        momentum: float = 0.1,
         dilation: int = 1,
         initial: Callable[[Tensor], Tensor] = nn.init.xavier_uniform_,
     ) -> None:
         super().__init__()
         self.conv1 = layer.Conv2d(1, 4, 3, padding=dilation, dilation=dilation)
-        self.bn1 = layer.BatchNorm2d(4)
+        self.bn1 = layer.BatchNorm2d(4, momentum=momentum)
         self.lif1 = lif()
         self.pool = pool(2)
         self.conv2 = layer.Conv2d(4, 4, 3, padding=1)
@@ -49,12 +51,12 @@ class Net(nn.Module):
         self.lif2 = lif()
         self.dropout = layer.Dropout(dropout)
         self.head = layer.Linear(16, 3)
-        self.last = last
+        self.first, self.last = first, last
         initial(self.conv1.weight)
         functional.set_step_mode(self, "m")
 
     def forward(self, x_TBCHW: Tensor) -> Tensor:
-        x_TBCHW = self.pool(self.lif1(self.bn1(self.conv1(x_TBCHW))))
+        x_TBCHW = self.pool(self.lif1(self.bn1(self.conv1(self.first(x_TBCHW)))))
         x_TBCHW = self.dropout(self.lif2(self.bn2(self.conv2(x_TBCHW))))
         return self.last(self.head(x_TBCHW.flatten(2)))
 
@@ -87,6 +89,11 @@ CHANGES: dict[str, dict[str, Any]] = {
     "more dropout": {"dropout": 0.3},
     "scaled logits": {"last": lambda logits: 1.01 * logits},
     "a step late": {"last": lambda logits: logits.roll(1, dims=0)},
+    "counts capped": {"first": lambda x: x.clamp(max=1.0)},
+    "counts capped high": {"first": lambda x: x.clamp(max=9.0)},
+    "negative inputs cut": {"first": lambda x: x.relu()},
+    "large logits cut": {"last": lambda logits: logits.clamp(-20.0, 20.0)},
+    "memory of batch norms": {"momentum": 0.9},
     "gradient cut": {"last": lambda logits: logits.detach() + 0.0 * logits},
 }
 
@@ -155,9 +162,12 @@ def test_options_of_built_in_networks_change_it(options: dict[str, Any]) -> None
 
 def test_initial_values_are_told_by_their_sums() -> None:
     found = [
-        fingerprint_of_values(built(initial=each))
+        fingerprint_of_start(built(initial=each))
         for each in (nn.init.xavier_uniform_, nn.init.xavier_uniform_, nn.init.kaiming_uniform_)
     ]
     assert found[0] == found[1] != found[2]
     torch.manual_seed(1)
-    assert fingerprint_of_values(Net()) != found[0]
+    assert fingerprint_of_start(Net()) != found[0]
+    frozen = built()
+    frozen.conv2.weight.requires_grad_(False)
+    assert fingerprint_of_start(frozen) != found[0]

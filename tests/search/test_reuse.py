@@ -25,6 +25,7 @@ from safetensors.torch import load_file
 from safetensors.torch import save_file
 
 from conf.schema import ContentConfig
+from lightning_snn.errors import ArtifactError
 from lightning_snn.errors import RunError
 from lightning_snn.files import read_json
 from lightning_snn.files import write_json
@@ -193,6 +194,7 @@ def touched(world: World) -> None:
 SAME: Final[dict[str, Callable[[World], None]]] = {
     "nothing": lambda world: None,
     "a comment": lambda world: world.write_code(world.code.read_text() + "# a comment\n"),
+    "a docstring": another_line("(nn.Module):\n", '(nn.Module):\n    """A text."""\n\n'),
     "data moved": moved,
     "files touched": touched,
 }
@@ -206,6 +208,8 @@ OTHER: Final[dict[str, Callable[[World], None]]] = {
     "pool in the code": another_line("MaxPool2d", "AvgPool2d"),
     "surrogate in the code": another_line("surrogate.ATan", "surrogate.Sigmoid"),
     "dropout in the code": another_line("Dropout(0.1)", "Dropout(0.4)"),
+    "a line that no noise reaches": another_line("return self.body(x)", "return self.body(x.clamp(max=1e6))"),
+    "memory of batch norms": another_line("BatchNorm2d(8)", "BatchNorm2d(8, momentum=0.9)"),
     "initial values in the code": another_line("bias, 0.9", "bias, 0.8"),
     "seed": another_option("--seed", "1"),
     "option of the network": another_option("--network.options.threshold", "0.6"),
@@ -311,3 +315,24 @@ def test_trials_of_one_dense_network_are_not_gone_on_with_on_another(
     save_file({name: 1.01 * tensors[name] if name.endswith("9.bias") else tensors[name] for name in tensors}, weights)
     with pytest.raises(RunError, match=r"study\.db is the record of another search: dense_network is"):
         world.run(runs, "--name", "mine")
+
+
+def test_a_lost_network_is_not_said_to_be_there_and_a_damaged_shared_one_is_named(
+    first: tuple[Path, dict[str, Any]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(first[0], tmp_path / "copy")
+    world, runs = World(tmp_path / "copy" / "world"), tmp_path / "copy" / "runs"
+    shutil.rmtree(runs / "mine" / "best")
+    world.run(runs, "--name", "mine", console=Console(width=500))
+    said = capsys.readouterr().out
+    assert "mine/best, the network of this finished run, is no longer there: delete" in said
+    assert "holds the network" not in said
+    (runs / "mine" / "result.json").unlink()
+    (weights,) = runs.glob("_shared/*/network/model.safetensors")
+    content = weights.read_bytes()
+    weights.write_bytes(content[:100])
+    with pytest.raises(ArtifactError, match=r"an earlier run left in .*network cannot be used: delete that folder"):
+        world.run(runs, "--name", "mine")
+    weights.write_bytes(content)
+    assert world.run(runs, "--name", "mine") == first[1]
+    assert (runs / "mine" / "best").exists()

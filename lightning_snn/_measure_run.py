@@ -17,6 +17,7 @@ from lightning_snn._markdown import markdown_table
 from lightning_snn._markdown import print_plain
 from lightning_snn._saved_run import SavedNetwork
 from lightning_snn.connectivity import connectivity
+from lightning_snn.content import digest_of_network
 from lightning_snn.describe import data_notes
 from lightning_snn.describe import describe_settings
 from lightning_snn.describe import versions
@@ -50,8 +51,11 @@ def measure_network(saved: SavedNetwork, config: MeasureConfig, console: Console
         with reporter.phase("data") as phase:
             task = Task(config)
             phase.news = f"{config.data.name}: {task.data.split_policy}"
-        doubt = saved.doubt(vars(config.data), config.seed, task.data.contents)
-        if doubt is not None:
+        for doubt in saved.doubts(
+            config,
+            task.data.contents,
+            lambda: digest_of_network(config.network, task.new_network(), task.example),
+        ):
             warnings.warn(doubt, stacklevel=2)
         network = task.load(saved.network)
         task.check(network)

@@ -1,5 +1,8 @@
 """Find a saved network below a folder, and the settings that it was made with."""
 
+import dataclasses
+from collections.abc import Callable
+from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Set
 from dataclasses import dataclass
@@ -7,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from conf.schema import ConfigError
+from conf.schema import TaskConfig
 from lightning_snn.artifact import PLACES
 from lightning_snn.artifact import read_architecture
 from lightning_snn.errors import RunError
@@ -26,27 +30,35 @@ class SavedNetwork:
     settings: dict[str, Any]
     run: Path | None = None
     """Folder of the run that made it, where there is one."""
-    samples: str | None = None
-    """Digest of the data that its run had, where it was recorded."""
+    content: Mapping[str, str] | None = None
+    """Section ``content`` of its run, where it was recorded."""
 
-    def doubt(self, data: Mapping[str, Any], seed: int, found: str) -> str | None:
-        """Return what is unsure of the data that the network is going to be measured on; None: they are its run's.
+    def doubts(self, config: TaskConfig, samples: str, network: Callable[[], str]) -> Iterator[str]:
+        """Yield what is unsure of data and code that the network is going to be measured with.
 
         Args:
-            data: Section ``data`` of the settings.
-            seed: Of the settings.
-            found: Digest of these data.
+            config: What it is measured with; where it says something else than the run did, nobody is misled.
+            samples: Digest of these data.
+            network: Returns the digest of the network that the settings name.
         """
-        if self.run is None or (data["name"], seed) != (self.settings["data"]["name"], self.settings["seed"]):
-            return None  # nobody says that they are its run's
-        if self.samples is None:
-            return of_unknown_content(self.run)
-        if self.samples != found:
-            return (
+        if self.run is None or (config.data.name, config.seed) != (
+            self.settings["data"]["name"],
+            self.settings["seed"],
+        ):
+            return
+        if self.content is None:
+            yield of_unknown_content(self.run)
+            return
+        if self.content["data"] != samples:
+            yield (
                 f"The data are not those that {self.run} was made with: files have changed, or others lie at "
-                f"{data['root']}. Its network may have been trained on what is test data now."
+                f"{config.data.root}. Its network may have been trained on what is test data now."
             )
-        return None
+        if dataclasses.asdict(config.network) == self.settings["network"] and self.content["network"] != network():
+            yield (
+                f"The code of the network is not what it was when {self.run} was made: what is measured may not be what "
+                "was reported then."
+            )
 
 
 def find_network(folder: str, said: Set[str]) -> SavedNetwork:
@@ -91,7 +103,7 @@ def _of_run(network: Path, run: Path) -> SavedNetwork:
     if not isinstance(settings, Mapping):
         raise RunError(f"{run / 'settings.json'} holds no settings. Name another folder.")
     measured = {key: settings[key] for key in MEASURED if key in settings}
-    return SavedNetwork(network, measured, run, settings.get("content", {}).get("data"))
+    return SavedNetwork(network, measured, run, settings.get("content"))
 
 
 def _network_of(architecture: Mapping[str, Any]) -> dict[str, Any]:

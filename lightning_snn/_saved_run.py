@@ -56,8 +56,8 @@ class SavedNetwork:
             )
         if dataclasses.asdict(config.network) == self.settings["network"] and self.content["network"] != network():
             yield (
-                f"The code of the network is not what it was when {self.run} was made: what is measured may not be "
-                "what was reported then."
+                f"The network's code, or a library, is not what it was when {self.run} was made: what is measured may "
+                "not be what was reported then."
             )
 
 

@@ -312,7 +312,7 @@ def test_data_that_are_not_those_of_the_run_are_measured_with_a_word(
     recorded = settings.pop("content")
     for content, said in (
         (recorded | {"data": "0"}, "warning: The data are not those that"),
-        (recorded | {"network": "0"}, "warning: The code of the network is not what it was when"),
+        (recorded | {"network": "0"}, "warning: The network's code, or a library, is not what it was when"),
         (None, "was made by a version that did not record what data and networks are"),
     ):
         file.write_text(json.dumps(settings if content is None else settings | {"content": content}))

@@ -110,7 +110,7 @@ def load(
     groups = groups_of(schema)
     given = parse_arguments(arguments)
     _refuse_given_twice(given, groups)
-    settings = [(_group_named_by(key, groups), value) for key, value in given]
+    settings = [_picking(key, value, groups) for key, value in given]
     experiment = _experiment_of(settings)
     said = {key: value for key, value in settings if key in groups and key != "experiment"}
     picked = {**_picked_in(experiment, groups), **said}
@@ -161,9 +161,15 @@ def _experiment_of(settings: Sequence[Setting]) -> Experiment:
 
 
 def _group_named_by(key: str, groups: Sequence[str]) -> str:
-    """Return ``strategy`` for ``strategy.name``: a name comes with its settings, however it is given."""
+    """Return ``strategy`` for ``strategy.name``, and any other key as it is."""
     group = key.removesuffix(".name")
     return group if group in groups else key
+
+
+def _picking(key: str, value: str, groups: Sequence[str]) -> Setting:
+    """Turn ``strategy.name=spear`` into ``strategy=spear``: a name comes with its settings, however it is given."""
+    group = _group_named_by(key, groups)
+    return (group, value) if group != key and value in choices(group) else (key, value)
 
 
 def _picked_in(experiment: Experiment, groups: Sequence[str]) -> dict[str, str]:
